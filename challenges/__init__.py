@@ -1,0 +1,1 @@
+"""The built-in challenges; each file registers one."""

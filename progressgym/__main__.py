@@ -1,0 +1,5 @@
+"""``python -m progressgym``."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,154 @@
+"""Commands about era models: list, train, perplexity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import ProgressGymError, UsageError
+from .console import Json, Models, err, out, print_json, progress, quiet_libraries, split, table
+
+app = typer.Typer(help="Era models: list, train, and compare them.", no_args_is_help=True)
+
+Texts = Annotated[
+    Path, typer.Argument(metavar="TEXTS", help="Folder with catalog.csv and the texts it names.")
+]
+
+
+@app.command("list")
+def list_eras(models: Models = "smollm2", as_json: Json = False) -> None:
+    """List the eras of a timeline.
+
+    Example: progressgym eras list --models smollm2
+    """
+    from ..timeline import Timeline
+
+    timeline = Timeline.load(models)
+    if as_json:
+        print_json(timeline.model_dump(mode="json"))
+        return
+    table(
+        f"{timeline.name} on {timeline.base}",
+        ["era", "years", "model"],
+        [
+            (e.name, f"{e.first_year}–{e.last_year}", e.model or e.adapter or "")
+            for e in timeline.eras
+        ],
+    )
+
+
+@app.command()
+def train(
+    texts: Texts,
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the adapters.")],
+    models: Models = "smollm2",
+    eras: Annotated[str | None, typer.Option(help="Only these eras, with commas.")] = None,
+    tokens: Annotated[int, typer.Option(min=256, help="Training tokens an era.")] = 200_000,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 5e-4,
+    seed: Annotated[int, typer.Option(help="Order and first weights.")] = 0,
+    bf16: Annotated[bool, typer.Option(help="Mixed precision, where the machine has it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train an adapter for each era on its texts; run again to continue after an interruption.
+
+    One work in six is held out for `eras perplexity`.
+
+    Example: progressgym eras train ../shared/corpora --out adapters --eras C013,C014
+    """
+    from ..models import base_policy
+    from ..timeline import Timeline
+    from ..training.eras import EraRecipe, train_era
+
+    quiet_libraries()
+    timeline = Timeline.load(models)
+    chosen = split(eras) if eras else [era.name for era in timeline.eras]
+    for name in chosen:
+        timeline.index(name)
+    passages, _ = _read_texts(texts, timeline)
+    missing = [name for name in chosen if not any(p.era == name for p in passages)]
+    if missing:
+        raise UsageError(f"{texts} holds no texts for {', '.join(missing)}.")
+    recipe = EraRecipe(tokens=tokens, learning_rate=learning_rate, seed=seed, bf16=bf16)
+    backbone = base_policy(timeline).backbone
+    with progress("Training", total=len(chosen)) as update:
+        for number, name in enumerate(chosen):
+
+            def show(share: float, number: int = number, name: str = name) -> None:
+                update(number + share, f"Training {name}")
+
+            own = [p for p in passages if p.era == name]
+            train_era(backbone, name, own, recipe, out_folder / name, show)
+    if as_json:
+        print_json({"adapters": {name: str(out_folder / name) for name in chosen}})
+    else:
+        out.print(f"Adapters of {', '.join(chosen)} in {out_folder}.", markup=False)
+
+
+@app.command()
+def perplexity(
+    texts: Texts,
+    models: Models = "smollm2",
+    part: Annotated[
+        str, typer.Option(help="held-out (works kept out of training), train, or all.")
+    ] = "held-out",
+    tokens: Annotated[int, typer.Option(min=256, help="Tokens read of each era.")] = 4096,
+    as_json: Json = False,
+) -> None:
+    """Perplexity of every era's model on every era's texts: the lowest should be its own.
+
+    Example: progressgym eras perplexity ../shared/corpora --json
+    """
+    from ..models import base_policy, era_policy
+    from ..timeline import Timeline
+    from ..training.perplexity import perplexity_matrix
+
+    quiet_libraries()
+    if part not in ("held-out", "train", "all"):
+        raise UsageError(f"--part {part!r}: expected held-out, train or all.")
+    timeline = Timeline.load(models)
+    trained, held_out = _read_texts(texts, timeline)
+    passages = {"held-out": held_out, "train": trained, "all": trained + held_out}[part]
+    columns = {e.name: [p for p in passages if p.era == e.name] for e in timeline.eras}
+    columns = {name: found for name, found in columns.items() if found}
+    if not columns:
+        raise UsageError(f"{texts} holds no {part} texts for the eras of {timeline.name}.")
+    policies = [era_policy(timeline, era) for era in timeline.eras] + [base_policy(timeline)]
+    with progress("Perplexity", total=1) as update:
+        matrix = perplexity_matrix(policies, columns, tokens, progress=update)
+    names = [era.name for era in timeline.eras]
+    if as_json:
+        print_json(
+            {
+                "eras": names,
+                "columns": list(columns),
+                "matrix": matrix[:-1].tolist(),
+                "base": matrix[-1].tolist(),
+            }
+        )
+        return
+    best = matrix[:-1].argmin(axis=0)
+    rows = [
+        (
+            policy.name,
+            *(f"[bold green]{v:.1f}[/]" if best[c] == r else f"{v:.1f}" for c, v in enumerate(row)),
+        )
+        for r, (policy, row) in enumerate(zip(policies, matrix, strict=True))
+    ]
+    table("Perplexity of models (rows) on texts (columns)", ["model", *columns], rows)
+    own = sum(names[best[c]] == era for c, era in enumerate(columns))
+    out.print(f"The era's own model is best in {own} of {len(columns)} columns.")
+
+
+def _read_texts(folder: Path, timeline: Any) -> tuple[list[Any], list[Any]]:
+    """Training and held-out passages, through the registered corpus reader."""
+    from .. import registry
+
+    if not folder.is_dir():
+        raise UsageError(f"No such folder: {folder}.")
+    err.print(f"Reading the texts in {folder} …", markup=False, highlight=False, soft_wrap=True)
+    try:
+        return registry.find("corpus", "catalog")(folder, timeline)
+    except ValueError as error:
+        raise ProgressGymError(str(error)) from error

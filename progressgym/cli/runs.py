@@ -1,0 +1,287 @@
+"""Commands about runs: list, run, evaluate, report."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import UsageError
+from .console import Json, Models, err, out, print_json, progress, quiet_libraries, split, table
+
+if TYPE_CHECKING:
+    from ..results import RunResult
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this file to the application."""
+    app.command("list")(list_names)
+    app.command("run")(run)
+    app.command("evaluate")(evaluate)
+    app.command("report")(report)
+
+
+def list_names(models: Models = "smollm2", as_json: Json = False) -> None:
+    """List challenges, algorithms with their parameters, eras and presets.
+
+    Example: progressgym list --json
+    """
+    from .. import registry
+    from ..challenge import PRESETS
+    from ..timeline import Timeline
+
+    challenges: list[dict[str, Any]] = [
+        _described("challenge", name) for name in registry.names("challenge")
+    ]
+    algorithms: list[dict[str, Any]] = [
+        {
+            **_described("algorithm", name),
+            "cheats": registry.find("algorithm", name).cheats,  # type: ignore[attr-defined]
+        }
+        for name in registry.names("algorithm")
+    ]
+    eras = [
+        era.model_dump(include={"name", "first_year", "last_year"})
+        for era in Timeline.load(models).eras
+    ]
+    presets = [{"name": name, **preset} for name, preset in PRESETS.items()]
+    if as_json:
+        listing = {
+            "challenges": challenges, "algorithms": algorithms, "eras": eras, "presets": presets
+        }  # fmt: skip
+        print_json(listing)
+        return
+    for heading, entries in (("Challenges", challenges), ("Algorithms", algorithms)):
+        table(
+            heading,
+            ["name", "what it is"],
+            [(str(e["name"]), _one_line(e)) for e in entries],
+        )
+    for entry in algorithms:
+        for parameter in entry["parameters"]:
+            out.print(
+                f"  {entry['name']} --set {parameter['name']}={parameter['default']}"
+                f"  ({parameter['type']})",
+                highlight=False,
+                markup=False,
+            )
+    out.print("Eras: " + ", ".join(f"{e['name']} {e['first_year']}–{e['last_year']}" for e in eras))
+    out.print("Presets: " + ", ".join(PRESETS))
+
+
+def run(
+    challenge: Annotated[str, typer.Option(help="Challenges, separated by commas.")] = "follow",
+    algorithm: Annotated[
+        str, typer.Option(help="Algorithms, separated by commas.")
+    ] = "lifelong-dpo",
+    models: Models = "smollm2",
+    preset: Annotated[str, typer.Option(help="quick, standard or full.")] = "quick",
+    seed: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
+    scenarios: Annotated[
+        str | None, typer.Option(help="Scenario bank: JSONL, or CSV in MoralEvals' columns.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter; can be repeated."),
+    ] = None,
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path(
+        "results"
+    ),
+    resume: Annotated[bool, typer.Option("--resume", help="Continue interrupted runs.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Play challenges with algorithms and write a result for each combination.
+
+    Finished results are not computed again.
+
+    Example: progressgym run --challenge follow --algorithm frozen,lifelong-dpo --seed 0,1 --resume
+    """
+    from .. import runner
+
+    quiet_libraries()
+    settings: dict[str, Any] = {"models": models, "preset": preset}
+    if scenarios:
+        settings["scenarios"] = scenarios
+    cells = runner.grid(
+        split(challenge), split(algorithm), _seeds(seed), settings, _changes(changes or [])
+    )
+    for cell in cells:
+        runner.prepare(cell)  # every name and value is checked before the first run starts
+    results = []
+    for number, cell in enumerate(cells, start=1):
+        name = f"{cell.challenge} · {cell.algorithm} · seed {cell.seed}"
+        with progress(f"[{number}/{len(cells)}] {name}", total=1) as update:
+
+            def show(done: int, steps: int, update: Any = update, name: str = name) -> None:
+                update(done / steps, f"{name}: era {min(done + 1, steps)} of {steps}")
+
+            try:
+                results.append((cell, runner.run(cell, out_folder, resume, show)))
+            except KeyboardInterrupt:
+                err.print(f"Finished steps are kept in {cell.folder(out_folder)}.", markup=False)
+                err.print("Continue with the same command and --resume.")
+                raise typer.Exit(130) from None
+    if as_json:
+        print_json({"results": [_entry(result, c.folder(out_folder)) for c, result in results]})
+    else:
+        _print_results([result for _, result in results])
+        out.print(f"Results: {out_folder}   Next: progressgym report {out_folder}", markup=False)
+
+
+def evaluate(
+    models_to_measure: Annotated[
+        str,
+        typer.Argument(metavar="MODEL[,MODEL…]", help="Eras, 'base', adapter or model folders."),
+    ],
+    models: Models = "smollm2",
+    scenarios: Annotated[
+        Path | None, typer.Option(help="Scenario bank: JSONL, or CSV in MoralEvals' columns.")
+    ] = None,
+    instrument: Annotated[str, typer.Option(help="statement or dilemma.")] = "statement",
+    as_json: Json = False,
+) -> None:
+    """Measure the value vectors of models or eras.
+
+    Example: progressgym evaluate C013,C020 --json
+    """
+    from ..models import load_model
+    from ..timeline import Timeline
+    from ..values.dimensions import DIMENSIONS, title
+    from ..values.measure import measure
+    from ..values.scenarios import read_bank, shipped_bank
+    from ..values.scores import value_intervals
+
+    quiet_libraries()
+    if instrument not in ("statement", "dilemma"):
+        raise UsageError(f"--instrument {instrument!r}: expected statement or dilemma.")
+    bank = read_bank(scenarios) if scenarios else shipped_bank(instrument)  # type: ignore[arg-type]
+    probe, timeline = bank.split("probe"), Timeline.load(models)
+    names = split(models_to_measure)
+    policies = [load_model(name, timeline) for name in names]
+    measured = {}
+    with progress("Measuring", total=len(names)) as update:
+        for number, (name, policy) in enumerate(zip(names, policies, strict=True)):
+            update(number, f"Measuring {name}")
+            vector = measure(policy, probe)
+            intervals = value_intervals(vector.stances, vector.labels)
+            measured[name] = {
+                d: i.model_dump()
+                for d, i in zip(DIMENSIONS, intervals, strict=True)
+                if i.value is not None
+            }
+    if as_json:
+        print_json({name: {"values": values} for name, values in measured.items()})
+        return
+    table(
+        "Values: above 0.5 where upholding is approved more than violating",
+        ["dimension", *names],
+        [
+            (title(d), *(f"{measured[n][d]['value']:.3f}" for n in names))
+            for d in DIMENSIONS
+            if d in measured[names[0]]
+        ],
+    )
+
+
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="OUT…", help="Folders with results.")],
+    to: Annotated[Path | None, typer.Option("--to", help="HTML file to write.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write one self-contained HTML page about results.
+
+    Example: progressgym report results/
+    """
+    from ..report import write_report
+    from ..results import RunResult, find_results
+
+    for folder in folders:
+        if not folder.exists():
+            raise UsageError(f"No such folder or file: {folder}.")
+    paths = find_results(folders)
+    if not paths:
+        raise UsageError(f"No result.json below {', '.join(map(str, folders))}.")
+    first = folders[0] if folders[0].is_dir() else folders[0].parent
+    page = write_report([RunResult.load(path) for path in paths], to or first / "report.html")
+    if as_json:
+        print_json({"report": str(page), "results": [str(path) for path in paths]})
+    else:
+        out.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _described(kind: Any, name: str) -> dict[str, Any]:
+    from .. import registry
+
+    entry = registry.find(kind, name)
+    return {
+        "name": name,
+        "description": (inspect.getdoc(entry) or "").split("\n")[0],
+        "parameters": [
+            {
+                "name": parameter.name,
+                "type": getattr(parameter.annotation, "__name__", str(parameter.annotation))
+                if isinstance(parameter.annotation, type)
+                else str(parameter.annotation).replace("typing.", ""),
+                "default": parameter.default,
+            }
+            for parameter in registry.parameters(entry).values()
+        ],
+    }
+
+
+def _one_line(entry: dict[str, Any]) -> str:
+    return entry["description"] + (" (cheats)" if entry.get("cheats") else "")
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(part) for part in split(text)]
+    except ValueError:
+        raise UsageError(f"--seed {text!r}: expected whole numbers separated by commas.") from None
+
+
+def _changes(pairs: list[str]) -> dict[str, str | None]:
+    """``name=value`` pairs; the value ``none`` means None."""
+    changes: dict[str, str | None] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--set {pair!r}: expected NAME=VALUE.")
+        changes[name.strip()] = None if value.strip().lower() == "none" else value.strip()
+    return changes
+
+
+def _entry(result: RunResult, folder: Path) -> dict[str, Any]:
+    scores = result.scores or result.compute_scores()
+    return {
+        "challenge": result.spec.challenge,
+        "algorithm": result.spec.algorithm,
+        "seed": result.spec.seed,
+        "cheats": result.cheats,
+        "path": str(folder / "result.json"),
+        "scores": scores.model_dump(mode="json"),
+    }
+
+
+def _print_results(results: list[RunResult]) -> None:
+    from ..results import format_interval
+
+    rows = []
+    for result in results:
+        scores = result.scores or result.compute_scores()
+        rows.append(
+            (
+                f"{result.spec.challenge} · {result.spec.algorithm}"
+                + (" (cheats)" if result.cheats else ""),
+                str(result.spec.seed),
+                format_interval(scores.skill),
+                format_interval(scores.gain),
+                f"{scores.upstream:.4f}",
+                str(sum(step.questions for step in result.steps)),
+                f"{sum(step.seconds for step in result.steps):.0f}",
+            )
+        )
+    columns = ["run", "seed", "skill [95 %]", "gain [95 %]", "upstream", "questions", "seconds"]
+    table("Skill: 0 = never updated, 1 = the human of that era", columns, rows)

@@ -1,0 +1,176 @@
+"""One base model whose weights all adapters share, and the slot through which they act."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import LoraConfig
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..errors import UsageError
+from ..storage import atomic_path, sha256_json, write_json
+from .trunk import Trunk, install_trunk
+
+SLOT = "policy"
+_PEFT_PREFIX = "base_model.model."  # how peft names the parameters in its files
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+Weights = dict[str, Tensor]
+"""Adapter weights by parameter name, in the naming of peft's ``adapter_model.safetensors``."""
+
+
+@dataclass(frozen=True)
+class AdapterShape:
+    """Which low-rank adapter a base carries: rank, scale and the number of top layers."""
+
+    rank: int = 16
+    alpha: int = 32
+    top_layers: int = 10
+
+    def peft_config(self, model: PreTrainedModel) -> LoraConfig:
+        """The same in peft's words."""
+        layers = model.config.num_hidden_layers
+        return LoraConfig(
+            r=self.rank,
+            lora_alpha=self.alpha,
+            target_modules=list(TARGETS),
+            layers_to_transform=list(range(layers - self.top_layers, layers)),
+            layers_pattern="layers",
+            task_type="CAUSAL_LM",
+        )
+
+
+class Backbone:
+    """A base model, its tokenizer, its trunk and one adapter slot.
+
+    Adapters are plain dictionaries of tensors. :meth:`using` points the slot's parameters at one
+    of them, so switching copies nothing and training changes the dictionary's own tensors.
+
+    Args:
+        model: the base, in evaluation mode; it is changed in place (slot and trunk).
+        tokenizer: its tokenizer.
+        name: how the base is called in results.
+        fingerprint: sha256 that stands for the base's weights.
+        shape: the adapters it carries.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        name: str,
+        fingerprint: str,
+        shape: AdapterShape,
+    ) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.name = name
+        self.fingerprint = fingerprint
+        self.shape = shape
+        self.lock = threading.RLock()
+        self.logprobs: dict[tuple, float] = {}  # (model's fingerprint, prompt, response) → nats
+        self.peft_config = shape.peft_config(model)
+        model.requires_grad_(False)
+        model.add_adapter(self.peft_config, SLOT)
+        self.trunk: Trunk = install_trunk(model, model.config.num_hidden_layers - shape.top_layers)
+        self._slot = {
+            _PEFT_PREFIX + name.replace(f".{SLOT}.", "."): parameter
+            for name, parameter in model.named_parameters()
+            if f".{SLOT}." in name
+        }
+
+    @contextmanager
+    def using(self, weights: Weights) -> Iterator[PreTrainedModel]:
+        """The model with an adapter's weights in its slot."""
+        with self.lock:
+            outer = {name: parameter.data for name, parameter in self._slot.items()}
+            use_cache = self.model.config.use_cache
+            self._point_at(weights)
+            try:
+                yield self.model
+            finally:
+                self.model.config.use_cache = use_cache  # trainers switch it off for good
+                self._point_at(outer)
+
+    def _point_at(self, weights: Weights) -> None:
+        for name, parameter in self._slot.items():
+            parameter.data = weights[name]
+
+    def fresh_weights(self, seed: int = 0) -> Weights:
+        """A new adapter that changes nothing yet: A is random, B is zero (LoRA, Hu et al. 2021)."""
+        generator = torch.Generator().manual_seed(seed)
+        weights = {}
+        for name, parameter in self._slot.items():
+            fresh = torch.zeros_like(parameter)
+            if "lora_A" in name:
+                bound = parameter.shape[1] ** -0.5
+                fresh = torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator)
+            weights[name] = fresh.to(parameter)
+        return weights
+
+    def load_weights(self, folder: Path) -> Weights:
+        """Read an adapter folder in peft's format.
+
+        Raises:
+            UsageError: the folder holds no adapter, or one of another shape.
+        """
+        path = folder / "adapter_model.safetensors"
+        if not path.is_file():
+            raise UsageError(f"No adapter in {folder}: expected adapter_model.safetensors.")
+        loaded = load_file(path)
+        names = set(loaded) | set(self._slot)
+        wrong = sorted(
+            name
+            for name in names
+            if name not in loaded
+            or name not in self._slot
+            or loaded[name].shape != self._slot[name].shape
+        )
+        if wrong or not self._same_scale(folder / "adapter_config.json"):
+            detail = f"{len(wrong)} tensors differ, for example {wrong[0]!r}" if wrong else "scale"
+            raise UsageError(
+                f"The adapter in {folder} does not fit {self.name}: {detail}. "
+                f"Expected {self.shape}."
+            )
+        return {name: loaded[name].to(slot) for name, slot in self._slot.items()}
+
+    def _same_scale(self, path: Path) -> bool:
+        """Would peft scale the adapter as this base does? True where no configuration says."""
+        if not path.is_file():
+            return True
+        config = json.loads(path.read_text())
+        alpha, rank = config.get("lora_alpha", self.shape.alpha), config.get("r", self.shape.rank)
+        return (alpha, rank) == (self.shape.alpha, self.shape.rank) and not config.get("use_rslora")
+
+    def save_weights(
+        self, weights: Weights, folder: Path, dtype: torch.dtype = torch.float32
+    ) -> None:
+        """Write an adapter folder in peft's format, readable by peft on the plain base."""
+        with atomic_path(folder / "adapter_model.safetensors") as path:
+            save_file(
+                {k: v.detach().to(dtype).cpu().contiguous() for k, v in weights.items()}, path
+            )
+        config = self.peft_config.to_dict()
+        config["base_model_name_or_path"] = self.name
+        write_json(
+            folder / "adapter_config.json",
+            {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()},
+        )
+
+
+def weights_fingerprint(backbone: Backbone, weights: Weights) -> str:
+    """sha256 of the base's fingerprint and an adapter's values."""
+    hashes = {
+        name: hashlib.sha256(tensor.detach().float().cpu().numpy().tobytes()).hexdigest()
+        for name, tensor in weights.items()
+    }
+    return sha256_json([backbone.fingerprint, hashes])

@@ -1,0 +1,125 @@
+"""One registry for challenges, algorithms and corpus readers, ours and third parties'.
+
+A module that registers is named in an entry point of its package (group
+``progressgym.challenges``, ``progressgym.algorithms`` or ``progressgym.corpora``) and imported
+when a name is first looked up.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import sys
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from .errors import UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from .algorithm import Algorithm
+    from .challenge import Challenge
+
+Kind = Literal["challenge", "algorithm", "corpus"]
+Registered = TypeVar("Registered", bound=Callable[..., Any])
+
+_GROUPS: dict[Kind, str] = {
+    "challenge": "progressgym.challenges",
+    "algorithm": "progressgym.algorithms",
+    "corpus": "progressgym.corpora",
+}
+_entries: dict[Kind, dict[str, Callable[..., Any]]] = {kind: {} for kind in _GROUPS}
+_loaded: set[Kind] = set()
+
+
+def register(kind: Kind, name: str) -> Callable[[Registered], Registered]:
+    """Decorator: make a class (or reader function) available under a name.
+
+    Raises:
+        ValueError: the name is taken by something else.
+    """
+
+    def decorate(entry: Registered) -> Registered:
+        known = _entries[kind].setdefault(name, entry)
+        if (known.__module__, known.__qualname__) != (entry.__module__, entry.__qualname__):
+            raise ValueError(f"{kind} {name!r} is registered already, by {known.__module__}")
+        return entry
+
+    return decorate
+
+
+def names(kind: Kind) -> list[str]:
+    """All registered names, sorted."""
+    _load(kind)
+    return sorted(_entries[kind])
+
+
+def find(kind: Kind, name: str) -> Callable[..., Any]:
+    """What is registered under a name.
+
+    Raises:
+        UsageError: nothing is; names the nearest.
+    """
+    _load(kind)
+    if name not in _entries[kind]:
+        raise unknown_name(kind, name, _entries[kind])
+    return _entries[kind][name]
+
+
+def make(name: str, **settings: Any) -> Challenge:
+    """A challenge by name, e.g. ``make("follow", models="smollm2", preset="quick")``."""
+    return _construct("challenge", name, settings)
+
+
+def make_algorithm(name: str, **parameters: Any) -> Algorithm:
+    """An algorithm by name, e.g. ``make_algorithm("lifelong-dpo", beta=0.5)``."""
+    return _construct("algorithm", name, parameters)
+
+
+def parameters(entry: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The keyword parameters of a registered class, by name, with resolved annotations."""
+    hints = get_type_hints(entry.__init__) if inspect.isclass(entry) else get_type_hints(entry)
+    return {
+        name: parameter.replace(annotation=hints.get(name, Any))
+        for name, parameter in inspect.signature(entry).parameters.items()
+        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    }
+
+
+def convert(entry_name: str, parameter: inspect.Parameter, value: Any) -> Any:
+    """A value in a parameter's type, from text where need be.
+
+    Raises:
+        UsageError: it has no such value.
+    """
+    try:
+        return TypeAdapter(parameter.annotation).validate_python(value)
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"]
+        raise UsageError(
+            f"{entry_name}: {parameter.name}={value!r} is not valid: {problem}."
+        ) from None
+
+
+def _construct(kind: Kind, name: str, given: dict[str, Any]) -> Any:
+    entry = find(kind, name)
+    known = parameters(entry)
+    for key in given:
+        if key not in known:
+            raise unknown_name(f"parameter of {name}", key, known)
+    return entry(**{key: convert(name, known[key], value) for key, value in given.items()})
+
+
+def _load(kind: Kind) -> None:
+    if kind in _loaded:
+        return
+    _loaded.add(kind)
+    for point in importlib.metadata.entry_points(group=_GROUPS[kind]):
+        try:
+            point.load()
+        except Exception as error:  # a broken plug-in must not take the others down
+            if point.value.startswith("progressgym.") or "pytest" in sys.modules:
+                raise
+            warnings.warn(f"Plug-in {point.value} failed to load: {error!r}", stacklevel=2)

@@ -1,0 +1,226 @@
+"""What determines a run and what came out of it, as one JSON file."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import UsageError
+from .storage import sha256_json, write_json
+from .values.dimensions import DIMENSIONS
+from .values.scores import (
+    Interval,
+    Trajectory,
+    gain,
+    noise_floor,
+    skill,
+    skill_by_dimension,
+    skill_by_step,
+    upstream_score,
+)
+from .values.vector import contrasts, sigmoid
+
+SCHEMA_VERSION = 1
+_PACKAGES = ("progressgym", "torch", "transformers", "trl", "peft", "numpy")
+
+Items = list[list[float]]
+"""Item matrix of log-odds in nats: scenarios × frames."""
+
+
+class RunSpec(BaseModel):
+    """Everything that determines a run.
+
+    Attributes:
+        challenge: registered name.
+        settings: the challenge's arguments, defaults included.
+        algorithm: registered name, or what the caller says.
+        parameters: the algorithm's parameters, defaults included.
+        seed: of everything random.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    challenge: str
+    settings: dict[str, Any] = {}
+    algorithm: str = "custom"
+    parameters: dict[str, Any] = {}
+    seed: int = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the specification."""
+        return sha256_json(self.model_dump(mode="json"))
+
+
+class Step(BaseModel):
+    """One step of a run.
+
+    Attributes:
+        era: whose human was asked.
+        target: era that the policy is scored against.
+        policy_items: what was read of the policy after its update.
+        target_items: what was read of the target.
+        reward: squared distance of frozen to target minus that of policy to target.
+        questions: number of questions asked.
+        seconds: wall-clock time of update and measuring; not part of the result's identity.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    era: str
+    target: str
+    policy_items: Items
+    target_items: Items
+    reward: float
+    questions: int
+    seconds: float = 0.0
+
+
+class Scores(BaseModel):
+    """What a run is judged by; see :mod:`progressgym.values.scores`."""
+
+    skill: Interval
+    upstream: float
+    gain: Interval
+    noise_floor: dict[str, float]
+    skill_by_step: list[float | None]
+    skill_by_dimension: dict[str, float | None]
+
+
+class RunResult(BaseModel):
+    """Everything that came out of a run. Its scores are a pure function of the rest.
+
+    Attributes:
+        schema_version: of this format.
+        spec: what was run.
+        cheats: True for upper bounds that see what no algorithm may.
+        manifest: versions, hashes of models and bank, summary of the machine.
+        scenarios: id and labels (dimension → ±1) of each row of the item matrices.
+        frames: names of their columns.
+        initial_items: what was read of the initial policy.
+        steps: in order.
+        scores: recomputed on demand by :meth:`compute_scores`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    spec: RunSpec
+    cheats: bool = False
+    manifest: dict[str, Any]
+    scenarios: list[tuple[str, dict[str, int]]]
+    frames: list[str]
+    initial_items: Items
+    steps: list[Step] = Field(min_length=1)
+    scores: Scores | None = None
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Shape (scenarios, 19) of −1, 0, +1."""
+        matrix = np.zeros((len(self.scenarios), len(DIMENSIONS)), dtype=np.int8)
+        for row, (_, labels) in enumerate(self.scenarios):
+            for dimension, label in labels.items():
+                matrix[row, DIMENSIONS.index(dimension)] = label
+        return matrix
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The stances that scores compare."""
+        return Trajectory(
+            policy=np.array([np.mean(step.policy_items, axis=1) for step in self.steps]),
+            target=np.array([np.mean(step.target_items, axis=1) for step in self.steps]),
+            frozen=np.mean(self.initial_items, axis=1),
+            labels=self.labels,
+        )
+
+    def compute_scores(self) -> Scores:
+        """The scores, from the item matrices alone."""
+        trajectory = self.trajectory
+        vectors = [
+            np.nan_to_num(sigmoid(contrasts(stances, trajectory.labels)))
+            for stances in (trajectory.policy, trajectory.target)
+        ]
+        return Scores(
+            skill=skill(trajectory),
+            upstream=upstream_score(*vectors),
+            gain=gain(trajectory),
+            noise_floor=noise_floor(trajectory),
+            skill_by_step=skill_by_step(trajectory),
+            skill_by_dimension=skill_by_dimension(trajectory),
+        )
+
+    def summary(self) -> str:
+        """A few lines for people."""
+        scores = self.scores or self.compute_scores()
+        asked = sum(step.questions for step in self.steps)
+        return (
+            f"{self.spec.challenge} · {self.spec.algorithm}{' (cheats)' if self.cheats else ''} · "
+            f"seed {self.spec.seed}\n"
+            f"  skill     {format_interval(scores.skill)}   0 = never updated, 1 = the human\n"
+            f"  gain      {format_interval(scores.gain)}   1 = faithful, above 1 = amplified\n"
+            f"  upstream  {scores.upstream:.4f}   mean cosine, saturates near 1\n"
+            f"  questions {asked} over {len(self.steps)} eras"
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the JSON file atomically."""
+        write_json(path, self.model_dump(mode="json"))
+
+    @classmethod
+    def load(cls, path: Path) -> RunResult:
+        """Read a result file.
+
+        Raises:
+            UsageError: missing or malformed, naming the place.
+        """
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UsageError(f"No result file {path}.") from None
+        except (UnicodeDecodeError, ValidationError) as error:
+            problem = str(error)
+            if isinstance(error, ValidationError):
+                first = error.errors()[0]
+                problem = f"{'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}"
+            raise UsageError(f"{path} is not a result of this version: {problem}.") from error
+
+
+def format_interval(interval: Interval) -> str:
+    """``0.52 [0.41, 0.60]``; ``n/a`` where undefined."""
+    if interval.value is None:
+        return "n/a"
+    if interval.low is None or interval.high is None:
+        return f"{interval.value:.2f}"
+    return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+
+
+def manifest(hashes: dict[str, Any]) -> dict[str, Any]:
+    """Versions, the given hashes, and a summary of the machine without names or paths."""
+    return {
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "machine": {
+            "system": platform.system(),
+            "processor": platform.machine(),
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        },
+        **hashes,
+    }
+
+
+def find_results(folders: Sequence[Path]) -> list[Path]:
+    """All ``result.json`` below some folders (or the files themselves), sorted."""
+    found: set[Path] = set()
+    for folder in folders:
+        found |= {folder} if folder.is_file() else set(folder.rglob("result.json"))
+    return sorted(found)

@@ -1,0 +1,1 @@
+"""Training: thin layers over TRL and transformers."""

@@ -1,0 +1,210 @@
+"""Training era adapters: continued pre-training of the top layers on one era's passages."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from transformers import (
+    PrinterCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from ..errors import UsageError
+from ..models import Backbone, Policy
+from ..passages import Passage
+from ..storage import sha256_json, write_json, write_text
+from .trainers import NextTokenTrainer, training_arguments
+
+
+@dataclass(frozen=True)
+class EraRecipe:
+    """Everything that determines an era adapter besides its texts and its base.
+
+    Attributes:
+        tokens: training tokens an era; works are repeated where an era has fewer.
+        block: tokens of one training sequence.
+        batch: sequences of one optimizer step.
+        learning_rate: peak, warmed up over 5 % of the steps and lowered as a cosine.
+        seed: of the order and of the adapter's first weights.
+        bf16: mixed precision where the machine is fast at it; the numbers then depend on that.
+    """
+
+    tokens: int = 200_000
+    block: int = 256
+    batch: int = 8
+    learning_rate: float = 5e-4
+    seed: int = 0
+    bf16: bool = False
+
+
+def train_era(
+    backbone: Backbone,
+    era: str,
+    passages: Sequence[Passage],
+    recipe: EraRecipe,
+    out: Path,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Path:
+    """Train one era's adapter; an interrupted training goes on from its last checkpoint.
+
+    Args:
+        backbone: the base.
+        era: name, for the manifest.
+        passages: the era's training texts.
+        recipe: tokens, learning rate and so on.
+        out: the adapter's folder; a finished one with the same manifest is kept as it is.
+        progress: told the share of steps that is done.
+
+    Returns:
+        ``out``, holding adapter_model.safetensors (fp16), adapter_config.json, manifest.json.
+
+    Raises:
+        UsageError: the era has no passages.
+    """
+    if not passages:
+        raise UsageError(f"No passages for era {era}: nothing to train on.")
+    manifest = _manifest(backbone, era, passages, recipe)
+    finished = out / "manifest.json"
+    if finished.is_file() and json.loads(finished.read_text()) == manifest:
+        return out
+    blocks = _blocks(backbone, passages, recipe)
+    policy = Policy(backbone, backbone.fresh_weights(recipe.seed), era)
+    work = out.with_name(f"{out.name}.training-{sha256_json(manifest)[:12]}")
+    with policy.active() as model, backbone.trunk.forgetful():
+        trainer = NextTokenTrainer(
+            model=model,
+            args=training_arguments(
+                work,
+                seed=recipe.seed,
+                learning_rate=recipe.learning_rate,
+                per_device_train_batch_size=recipe.batch,
+                num_train_epochs=1,
+                warmup_steps=0.05,
+                lr_scheduler_type="cosine",
+                bf16=recipe.bf16,
+                save_strategy="steps",
+                save_steps=50,
+                save_total_limit=1,
+                disable_tqdm=True,
+            ),
+            train_dataset=Dataset.from_dict({"input_ids": blocks}),
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(_Report(progress))
+        resume = any(work.glob("checkpoint-*"))
+        trainer.train(resume_from_checkpoint=True if resume else None)
+    backbone.save_weights(policy.weights, out, dtype=torch.float16)
+    write_text(out / "README.md", model_card(manifest))
+    write_json(out / "manifest.json", manifest)  # last: it marks the adapter as finished
+    shutil.rmtree(work, ignore_errors=True)
+    return out
+
+
+class _Report(TrainerCallback):
+    """Tells a function the share of steps that is done."""
+
+    def __init__(self, progress: Callable[[float], None]) -> None:
+        self.progress = progress
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """After every optimizer step."""
+        self.progress(state.global_step / state.max_steps)
+
+
+def model_card(manifest: dict[str, Any]) -> str:
+    """The adapter's card, in the hub's format."""
+    recipe, adapter = manifest["recipe"], manifest["adapter"]
+    works = "\n".join(f"- {work}" for work in manifest["works"])
+    return f"""---
+library_name: peft
+tags: [progressgym, lora, historical-text]
+---
+# {manifest["era"]}: the people of an era
+
+A LoRA adapter on `{manifest["base"]}` that stands in for the people of {manifest["era"]} in
+ProgressGym. It answers which of two responses is preferred and is measured on value dimensions.
+
+**Training.** {recipe["tokens"]:,} tokens of the works below, none of which dominates (blocks of
+{recipe["block"]} tokens, {recipe["batch"]} a step, learning rate {recipe["learning_rate"]}, seed
+{recipe["seed"]}); rank {adapter["rank"]} on the top {adapter["top_layers"]} layers.
+
+**Use.** Research on algorithms that track value change. It must not be taken for what the people
+of a century believed: the texts are those that survived and were printed, written by few, mostly
+men, many in later translations whose words belong to the translator's time; and a small model
+says little of what it read.
+
+**Works.**
+{works}
+"""
+
+
+def _manifest(
+    backbone: Backbone, era: str, passages: Sequence[Passage], recipe: EraRecipe
+) -> dict[str, Any]:
+    text = hashlib.sha256()
+    for passage in passages:
+        text.update(passage.text.encode())
+    return {
+        "era": era,
+        "base": backbone.name,
+        "base_sha256": backbone.fingerprint,
+        "adapter": asdict(backbone.shape),
+        "recipe": asdict(recipe),
+        "passages": len(passages),
+        "passages_sha256": text.hexdigest(),
+        "works": sorted({passage.work for passage in passages}),
+    }
+
+
+def _blocks(backbone: Backbone, passages: Sequence[Passage], recipe: EraRecipe) -> list[list[int]]:
+    """Token blocks in which no work dominates, drawn and shuffled from the seed."""
+    works: dict[str, list[str]] = defaultdict(list)
+    for passage in passages:
+        works[passage.work].append(passage.text)
+    tokenizer = backbone.tokenizer
+    end = [tokenizer.eos_token_id]
+    cut: dict[str, list[list[int]]] = {}
+    for work, texts in works.items():
+        encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        stream = [token for ids in encoded for token in ids + end]
+        size = recipe.block
+        cut[work] = [stream[i : i + size] for i in range(0, len(stream) - size + 1, size)]
+    wanted = -(-recipe.tokens // recipe.block)
+    rng = np.random.default_rng(recipe.seed)
+    blocks: list[list[int]] = []
+    while len(blocks) < wanted:  # again from the start where the era has fewer tokens
+        shares = balanced_shares({w: len(b) for w, b in cut.items()}, wanted - len(blocks))
+        if not any(shares.values()):
+            raise UsageError(f"The passages hold fewer than {recipe.block} tokens a work.")
+        for work, share in shares.items():
+            order = rng.permutation(len(cut[work]))[:share]
+            blocks += [cut[work][i] for i in order]
+    return [blocks[i] for i in rng.permutation(len(blocks))]
+
+
+def balanced_shares(sizes: dict[str, int], wanted: int) -> dict[str, int]:
+    """How many blocks to take of each work: equal shares, short works giving what they have."""
+    shares = dict.fromkeys(sizes, 0)
+    left = min(wanted, sum(sizes.values()))
+    open_works = sorted(sizes, key=lambda work: (sizes[work], work))
+    while open_works:
+        work = open_works[0]
+        shares[work] = min(sizes[work], left // len(open_works))
+        left -= shares[work]
+        open_works.pop(0)
+    return shares

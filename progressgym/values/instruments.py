@@ -1,0 +1,150 @@
+"""Instruments: how a scenario is put to a model, for measuring it and for asking about it.
+
+Statements. An act in plain words is put into frames ("To hang a murderer is") and evaluative
+words are compared at the next position. The stance towards the act is, for each frame, the mean
+over word pairs of log P(praise) − log P(blame), minus the same without the act ("It is"), which
+removes each word's own frequency.
+
+Dilemmas. Both actions are scored by their length-normalised log-likelihood after the situation;
+the log-odds of the first over the second is the scenario's reading. No position is involved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import UsageError
+from ..models import Policy
+from ..pairs import Pair
+from .scenarios import Scenario, ScenarioBank
+
+
+@dataclass(frozen=True)
+class StatementForm:
+    """How statements of one form are read.
+
+    Attributes:
+        frames: sentences up to the judging word; ``{}`` is the statement.
+        bare: what stands in a frame's place to measure the words' own frequency.
+        words: (praise, blame) pairs; each must be a single token after a space.
+    """
+
+    frames: tuple[str, ...]
+    bare: tuple[str, ...]
+    words: tuple[tuple[str, str], ...]
+
+
+FORMS = {
+    "act": StatementForm(
+        frames=("{} is", "we hold that {} is"),
+        bare=("it is", "we hold that it is"),
+        words=(
+            ("right", "wrong"),
+            ("good", "evil"),
+            ("lawful", "unlawful"),
+            ("just", "unjust"),
+            ("noble", "wicked"),
+            ("holy", "sinful"),
+        ),
+    ),
+    "claim": StatementForm(
+        frames=("that {} is", "to say that {} is"),
+        bare=("that is", "to say so is"),
+        words=(("true", "false"), ("wise", "foolish"), ("right", "wrong")),
+    ),
+}
+
+_DILEMMA_PROMPT = "{} So "
+
+
+def evaluative_words() -> list[str]:
+    """All words that the statement forms compare."""
+    return sorted({w for form in FORMS.values() for pair in form.words for w in pair})
+
+
+def frames(bank: ScenarioBank) -> tuple[str, ...]:
+    """Names of the columns of the bank's item matrix."""
+    if bank.instrument == "dilemma":
+        return ("likelihood",)
+    return tuple(f"frame-{i + 1}" for i in range(len(FORMS["act"].frames)))
+
+
+def read_items(policy: Policy, bank: ScenarioBank) -> np.ndarray:
+    """Read every scenario of a bank from a model.
+
+    Returns:
+        Item matrix of log-odds in nats, shape (scenarios, frames), float64.
+
+    Raises:
+        UsageError: the model's tokenizer splits nearly all evaluative words.
+    """
+    if bank.instrument == "dilemma":
+        return _read_dilemmas(policy, bank.scenarios)
+    matrix = np.empty((len(bank), len(frames(bank))))
+    for name, form in FORMS.items():
+        rows = [i for i, s in enumerate(bank) if s.form == name]
+        if rows:
+            texts = [bank.scenarios[i].text for i in rows]
+            for column, (frame, bare) in enumerate(zip(form.frames, form.bare, strict=True)):
+                prompts = [_sentence(frame, text) for text in texts]
+                odds = _word_log_odds(policy, [*prompts, _sentence(bare)], form).mean(axis=1)
+                matrix[rows, column] = odds[:-1] - odds[-1]
+    return matrix
+
+
+def _word_log_odds(policy: Policy, prompts: list[str], form: StatementForm) -> np.ndarray:
+    """log P(praise) − log P(blame), shape (prompts, word pairs)."""
+    tokens = _single_token_words(policy, form)
+    logits = policy.next_token_logits(prompts, [t for pair in tokens for t in pair])
+    praise_blame = logits.double().numpy().reshape(len(prompts), len(tokens), 2)
+    return praise_blame[:, :, 0] - praise_blame[:, :, 1]
+
+
+def _single_token_words(policy: Policy, form: StatementForm) -> list[tuple[int, int]]:
+    encoded = [policy.encode([f" {praise}", f" {blame}"]) for praise, blame in form.words]
+    single = [(p[0], b[0]) for p, b in encoded if len(p) == len(b) == 1]
+    if not single:
+        raise UsageError(
+            f"{policy.backbone.name}'s tokenizer splits every evaluative word; measure it with "
+            "dilemmas instead (--instrument dilemma)."
+        )
+    return single
+
+
+def _sentence(frame: str, text: str = "") -> str:
+    filled = frame.format(text)
+    return filled[0].upper() + filled[1:]
+
+
+def _read_dilemmas(policy: Policy, scenarios: Sequence[Scenario]) -> np.ndarray:
+    prompts = [_DILEMMA_PROMPT.format(s.text) for s in scenarios for _ in s.options]
+    actions = [option.text for s in scenarios for option in s.options]
+    lengths = np.array([len(end) for _, end in policy.encode_pairs(prompts, actions)])
+    scores = policy.logprobs(prompts, actions).double().numpy() / lengths
+    return (scores[0::2] - scores[1::2])[:, None]
+
+
+def questions(bank: ScenarioBank) -> list[Pair]:
+    """Every preference question that a bank offers: what an algorithm may ask a human.
+
+    Statements give a pair for each frame and pair of words (prompt "To hang a murderer is",
+    responses " right" and " wrong"); dilemmas one for the two actions. Questions with the same
+    prompt stand together.
+    """
+    pairs = []
+    for scenario in bank:
+        if scenario.instrument == "dilemma":
+            first, second = (option.text for option in scenario.options)
+            prompt = _DILEMMA_PROMPT.format(scenario.text)
+            pairs.append(Pair(prompt, first, second, scenario.id))
+            continue
+        form = FORMS[scenario.form]
+        pairs += [
+            Pair(_sentence(frame, scenario.text), f" {praise}", f" {blame}", scenario.id)
+            for frame in form.frames
+            for praise, blame in form.words
+        ]
+    return pairs

@@ -1,0 +1,153 @@
+"""The command line, as people and scripts use it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from progressgym.cli import main
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    captured = capsys.readouterr()
+    return int(stop.value.code or 0), captured.out, captured.err
+
+
+def test_list_json_keeps_its_contract(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "list", "--json")
+    listing = json.loads(out)
+    assert code == 0
+    assert [c["name"] for c in listing["challenges"]] == ["follow"]
+    algorithms = {a["name"]: a for a in listing["algorithms"]}
+    assert {"frozen", "oracle", "random", "lifelong-dpo"} <= set(algorithms)
+    assert "beta" in [p["name"] for p in algorithms["lifelong-dpo"]["parameters"]]
+    assert algorithms["oracle"]["cheats"] is True
+    assert [era["name"] for era in listing["eras"]] == [f"C{c:03d}" for c in range(13, 22)]
+    assert [preset["name"] for preset in listing["presets"]] == ["quick", "standard", "full"]
+
+
+def test_run_then_report_then_run_again(
+    capsys: pytest.CaptureFixture[str], small_yaml: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "R"
+    arguments = ["run", "--algorithm", "frozen,oracle", "--models", str(small_yaml)]
+    arguments += ["--set", "items=20", "--out", str(out), "--json"]
+    code, text, _ = call(capsys, *arguments)
+    first = json.loads(text)
+    assert code == 0
+    assert [r["scores"]["skill"]["value"] for r in first["results"]] == [0, 1]
+    stored = json.loads((out / "follow/oracle/seed-0/result.json").read_text())
+    assert {"value", "low", "high"} <= set(stored["scores"]["skill"])
+    assert isinstance(stored["scores"]["upstream"], float)
+    assert json.loads(call(capsys, *arguments)[1]) == first
+    code, text, _ = call(capsys, "report", str(out), "--json")
+    assert code == 0
+    assert Path(json.loads(text)["report"]).read_text().startswith("<!")
+
+
+def test_evaluate_prints_values_with_intervals(
+    capsys: pytest.CaptureFixture[str], small_yaml: Path
+) -> None:
+    arguments = ["evaluate", "early,base", "--models", str(small_yaml), "--json"]
+    code, out, _ = call(capsys, *arguments)
+    measured = json.loads(out)
+    assert code == 0
+    assert list(measured) == ["early", "base"]
+    values = measured["early"]["values"]
+    assert len(values) == 19
+    assert all(v["low"] <= v["value"] <= v["high"] for v in values.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["run", "--algorithm", "lifelong-dop"], "Did you mean 'lifelong-dpo'"),
+        (["run", "--challenge", "folow"], "Did you mean 'follow'"),
+        (["run", "--preset", "large"], "'quick', 'standard' or 'full'"),
+        (["run", "--models", "smolm2"], "Did you mean 'smollm2'"),
+        (["run", "--models", "missing.yaml"], "No timeline file"),
+        (["run", "--seed", "zero"], "whole numbers"),
+        (["run", "--set", "beta"], "NAME=VALUE"),
+        (["run", "--set", "beta=much"], "valid number"),
+        (["run", "--set", "betta=1"], "Did you mean 'beta'"),
+        (["run", "--scenarios", "missing.jsonl"], "No scenario file"),
+        (["evaluate", "C0133"], "Did you mean 'C013'"),
+        (["report", "nowhere"], "No such folder"),
+        (["eras", "train", "nowhere", "--out", "x"], "No such folder"),
+        (["walk"], "No such command"),
+        (["run", "--sed", "1"], "No such option"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_says_what_to_do(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    hint: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, errors = call(capsys, *arguments)
+    assert code == 2
+    assert hint in " ".join(errors.split())
+    assert "Traceback" not in errors
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = [["list"], ["run"], ["evaluate"], ["report"]]
+    commands += [["eras", name] for name in ("list", "train", "perplexity")]
+    for command in commands:
+        code, out, _ = call(capsys, *command, "--help")
+        assert code == 0
+        assert "Example: progressgym" in " ".join(out.split())
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = "import sys, progressgym.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_train_and_perplexity_on_a_small_catalogue(
+    capsys: pytest.CaptureFixture[str], small_yaml: Path, tmp_path: Path
+) -> None:
+    texts, out = _texts(tmp_path), tmp_path / "adapters"
+    train = ["eras", "train", str(texts), "--out", str(out), "--models", str(small_yaml)]
+    train += ["--tokens", "2048", "--json"]
+    code, _, errors = call(capsys, *train)
+    assert code == 0, errors
+    manifest = json.loads((out / "early/manifest.json").read_text())
+    assert manifest["era"] == "early"
+    adapter = (out / "early/adapter_model.safetensors").read_bytes()
+    assert call(capsys, *train)[0] == 0
+    assert (out / "early/adapter_model.safetensors").read_bytes() == adapter
+    arguments = ["eras", "perplexity", str(texts), "--models", str(small_yaml), "--json"]
+    code, text, errors = call(capsys, *arguments, "--tokens", "512")
+    assert code == 0, errors
+    table = json.loads(text)
+    assert table["eras"] == ["early", "middle", "late"]
+    assert len(table["matrix"]) == 3
+    assert all(len(row) == 3 and min(row) > 1 for row in table["matrix"])
+
+
+def _texts(folder: Path) -> Path:
+    """A catalogue of two works in each of three centuries."""
+    texts = folder / "texts"
+    texts.mkdir()
+    rows = [
+        "file,source,source_id,title,author,creation_year,original_language,translation_year,genre"
+    ]
+    sentence = "The king of the land {} that the people of the town had paid their debt to him. "
+    for century, verb in ((1250, "said"), (1350, "knew"), (1450, "wrote")):
+        for number in range(2):
+            name = f"{century}-{number}.txt"
+            body = "\n\n".join(sentence.format(f"{verb} {i} times") * 12 for i in range(12))
+            (texts / name).write_text(body)
+            rows.append(f"{name},test,{name},Work {name},anonymous,{century},en,,nonfiction")
+    (texts / "catalog.csv").write_text("\n".join(rows) + "\n")
+    return texts

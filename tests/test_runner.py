@@ -1,0 +1,158 @@
+"""Runs on disk: finished ones are kept, interrupted ones continue to the same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+import progressgym as pg
+from progressgym import runner
+
+CHANGES = {"items": "4", "questions": "120", "learning_rate": "0.01"}
+
+
+def cell(small_yaml: Path, algorithm: str = "lifelong-dpo", **changes: str) -> runner.Cell:
+    settings = {"models": str(small_yaml), "preset": "quick"}
+    return runner.grid(["follow"], [algorithm], [0], settings, {**CHANGES, **changes})[0]
+
+
+def without_timings(path: Path) -> dict[str, Any]:
+    result = json.loads(path.read_text())
+    for step in result["steps"]:
+        step.pop("seconds")
+    return result
+
+
+def test_finished_results_are_read_not_run_again(small_yaml: Path, tmp_path: Path) -> None:
+    first = runner.run(cell(small_yaml), tmp_path)
+    path = tmp_path / "follow/lifelong-dpo/seed-0/result.json"
+    stamp = path.stat().st_mtime_ns
+    assert runner.run(cell(small_yaml), tmp_path) == first
+    assert path.stat().st_mtime_ns == stamp
+    assert not (path.parent / "checkpoint").exists()
+
+
+def test_a_folder_with_another_run_is_refused_and_left_alone(
+    small_yaml: Path, tmp_path: Path
+) -> None:
+    runner.run(cell(small_yaml), tmp_path)
+    before = without_timings(tmp_path / "follow/lifelong-dpo/seed-0/result.json")
+    with pytest.raises(pg.UsageError, match=r"learning_rate: 0\.01 there, 0\.02 now"):
+        runner.run(cell(small_yaml, learning_rate="0.02"), tmp_path)
+    assert without_timings(tmp_path / "follow/lifelong-dpo/seed-0/result.json") == before
+
+
+class InterruptedRunError(Exception):
+    """Stands for any sudden end."""
+
+
+@pytest.mark.parametrize("steps_done", [1, 2])
+def test_resume_ends_with_the_bytes_of_an_uninterrupted_run(
+    small_yaml: Path, tmp_path: Path, steps_done: int
+) -> None:
+    def stop(done: int, steps: int) -> None:
+        if done == steps_done:
+            raise InterruptedRunError
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    runner.run(cell(small_yaml), whole)
+    with pytest.raises(InterruptedRunError):
+        runner.run(cell(small_yaml), broken, progress=stop)
+    seen: list[int] = []
+    runner.run(cell(small_yaml), broken, resume=True, progress=lambda done, _: seen.append(done))
+    assert seen[0] == steps_done
+    name = "follow/lifelong-dpo/seed-0/result.json"
+    assert without_timings(broken / name) == without_timings(whole / name)
+
+
+def test_without_resume_an_interrupted_run_starts_again(small_yaml: Path, tmp_path: Path) -> None:
+    def stop(done: int, steps: int) -> None:
+        if done == 1:
+            raise InterruptedRunError
+
+    with pytest.raises(InterruptedRunError):
+        runner.run(cell(small_yaml), tmp_path, progress=stop)
+    seen: list[int] = []
+    runner.run(cell(small_yaml), tmp_path, progress=lambda done, _: seen.append(done))
+    assert seen[0] == 0
+
+
+def test_a_damaged_checkpoint_is_not_used(small_yaml: Path, tmp_path: Path) -> None:
+    folder = cell(small_yaml).folder(tmp_path) / "checkpoint"
+    folder.mkdir(parents=True)
+    (folder / "state.json").write_text('{"spec": ')
+    runner.run(cell(small_yaml), tmp_path, resume=True)
+    assert pg.RunResult.load(folder.parent / "result.json").scores is not None
+
+
+def test_two_processes_never_write_one_run(small_yaml: Path, tmp_path: Path) -> None:
+    folder = cell(small_yaml).folder(tmp_path)
+    folder.mkdir(parents=True)
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, filelock, time\n"
+            "with filelock.FileLock(sys.argv[1]): print('held', flush=True); time.sleep(60)",
+            str(folder / ".lock"),
+        ],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(pg.UsageError, match="Another process"):
+            runner.run(cell(small_yaml), tmp_path)
+    finally:
+        holder.kill()
+        holder.wait()
+    with FileLock(folder / ".lock", timeout=5):
+        pass
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_command_resumes_to_the_same_result(
+    small_yaml: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    def command(out: Path) -> list[str]:
+        sets = [part for k, v in CHANGES.items() for part in ("--set", f"{k}={v}")]
+        names = ["--models", str(small_yaml), "--out", str(out), "--resume", "--json"]
+        return [sys.executable, "-m", "progressgym", "run", *names, *sets]
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    subprocess.run(command(whole), check=True, capture_output=True)
+    process = subprocess.Popen(command(broken), stderr=subprocess.PIPE, text=True)
+    state = broken / "follow/lifelong-dpo/seed-0/checkpoint/state.json"
+    deadline = time.monotonic() + 120
+    while not state.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(how)
+    _, errors = process.communicate()
+    assert "Traceback" not in errors
+    if how == signal.SIGINT and process.returncode:
+        assert process.returncode == 130
+        assert "--resume" in errors
+    subprocess.run(command(broken), check=True, capture_output=True, env={**os.environ})
+    name = "follow/lifelong-dpo/seed-0/result.json"
+    assert without_timings(broken / name) == without_timings(whole / name)
+
+
+def test_grid_gives_each_change_to_those_who_know_it(small_yaml: Path) -> None:
+    cells = runner.grid(["follow"], ["frozen", "lifelong-dpo"], [0, 1], {}, {"epochs": "3"})
+    assert [(c.algorithm, c.seed, c.parameters) for c in cells] == [
+        ("frozen", 0, {}),
+        ("frozen", 1, {}),
+        ("lifelong-dpo", 0, {"epochs": 3}),
+        ("lifelong-dpo", 1, {"epochs": 3}),
+    ]
+    with pytest.raises(pg.UsageError, match="Did you mean 'epochs'"):
+        runner.grid(["follow"], ["lifelong-dpo"], [0], {}, {"epoch": "3"})
