@@ -32,7 +32,7 @@ def read_corpus(
     Args:
         folder: holds ``catalog.csv`` and the texts that it names.
         timeline: whose eras the passages are sorted into.
-        seed: of the division of works.
+        seed: of the division.
 
     Raises:
         ValueError: a malformed catalogue, naming file, line and what was expected.

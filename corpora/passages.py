@@ -1,8 +1,8 @@
-"""Cut the cleaned documents into passages, and divide their works into training and held-out."""
+"""Cut the cleaned documents into passages, and divide them into training and held-out."""
 
 import hashlib
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -27,6 +27,7 @@ _LEAST_LETTERS = 0.7
 _MOST_CAPITALS = 0.4
 _SMALLEST = 40
 _MOST_HELD_OUT = 0.35
+_MANY_WORKS = 12
 # Not after a number or a title: "11. She spoke of it to Mr. Smith."
 _SENTENCE_END = re.compile(
     r"(?<=[.!?;:][\"'’”)])\s+|(?<!\bMr\.)(?<!\bSt\.)(?<!\bDr\.)(?<!Mrs\.)(?<=[^\d\s][.!?])\s+|\n"
@@ -74,47 +75,66 @@ def read_passages(
 def split_works(
     passages: Sequence[Passage], held_out: float = 0.15, seed: int = 0
 ) -> tuple[list[Passage], list[Passage]]:
-    """Divide passages into training and held-out, whole works at a time.
+    """Divide passages into training and held-out.
+
+    An era of many works (12 or more) holds out whole works. Few works are so unlike each other
+    that a whole one tells nothing about its era's model, and its absence weakens the model: there
+    each work holds out one run of consecutive passages, so that both sides know every work.
 
     Args:
-        passages: passages of any eras.
+        passages: passages of any eras, those of a work in the order of its text.
         held_out: the share of each era's words to hold out, at least 0 and below 1.
-        seed: which works are held out; the same seed always chooses the same works.
+        seed: which works and runs are held out; the same seed always chooses the same.
 
     Returns:
-        (training, held-out), both in the given order. An era of two works or more has at
-        least one on each side, and holds out about a third of its words at most unless its
-        smallest work is larger than that; an era of one work has it in training.
+        (training, held-out), both in the given order. No more than about a third of an era is
+        held out, and a work of one passage in an era of few works is in training.
 
     Raises:
         ValueError: `held_out` outside its range.
     """
     if not 0 <= held_out < 1:
         raise ValueError(f"held_out: expected at least 0 and below 1, found {held_out}")
-    sizes: dict[str, Counter[str]] = defaultdict(Counter)
-    for passage in passages:
-        sizes[passage.era][passage.work] += len(passage.text.split())
-    chosen = {
-        (era, work) for era, works in sizes.items() for work in _choose(works, held_out, seed)
-    }
-    training = [p for p in passages if (p.era, p.work) not in chosen]
-    return training, [p for p in passages if (p.era, p.work) in chosen]
+    eras: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for index, passage in enumerate(passages):
+        eras[passage.era][passage.work].append(index)
+    chosen: set[int] = set()
+    for works in eras.values():
+        if len(works) >= _MANY_WORKS:
+            sizes = {w: sum(len(passages[i].text.split()) for i in own) for w, own in works.items()}
+            chosen.update(i for work in _choose(sizes, held_out, seed) for i in works[work])
+        else:
+            chosen.update(i for work, own in works.items() for i in _run(work, own, held_out, seed))
+    sides: tuple[list[Passage], list[Passage]] = ([], [])
+    for index, passage in enumerate(passages):
+        sides[index in chosen].append(passage)
+    return sides
 
 
-def _choose(sizes: Counter[str], held_out: float, seed: int) -> list[str]:
+def _choose(sizes: dict[str, int], held_out: float, seed: int) -> list[str]:
     """The works of one era to hold out, in an order that only the seed and the names give."""
-    if len(sizes) < 2 or held_out == 0:
+    if held_out == 0:
         return []
     total = sum(sizes.values())
-    order = sorted(sizes, key=lambda work: hashlib.sha256(f"{seed}:{work}".encode()).digest())
     chosen, taken = [], 0
-    for work in order:
+    for work in sorted(sizes, key=lambda work: _number(seed, work)):
         if taken >= held_out * total:
             break
         if taken + sizes[work] <= _MOST_HELD_OUT * total:
             chosen.append(work)
             taken += sizes[work]
-    return chosen or [min(order, key=lambda work: sizes[work])]
+    return chosen
+
+
+def _run(work: str, own: list[int], held_out: float, seed: int) -> list[int]:
+    """A run of a work's passages, where in the work only the seed and its name say."""
+    length = round(held_out * len(own))
+    start = _number(seed, work) % (len(own) - length + 1)
+    return own[start : start + length]
+
+
+def _number(seed: int, work: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}:{work}".encode()).digest())
 
 
 def _era(document: Document, eras: Sequence[tuple[str, int, int]]) -> str | None:

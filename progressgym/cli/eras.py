@@ -53,7 +53,7 @@ def train(
 ) -> None:
     """Train an adapter for each era on its texts; run again to continue after an interruption.
 
-    One work in six is held out for `eras perplexity`.
+    About a sixth of each era's text is held out for `eras perplexity`.
 
     Example: progressgym eras train ../shared/corpora --out adapters --eras C013,C014
     """
@@ -91,7 +91,7 @@ def perplexity(
     texts: Texts,
     models: Models = "smollm2",
     part: Annotated[
-        str, typer.Option(help="held-out (works kept out of training), train, or all.")
+        str, typer.Option(help="held-out (kept out of training), train, or all.")
     ] = "held-out",
     tokens: Annotated[int, typer.Option(min=256, help="Tokens read of each era.")] = 4096,
     as_json: Json = False,
