@@ -194,11 +194,11 @@ class RunResult(BaseModel):
 
 
 def format_interval(interval: Interval) -> str:
-    """``0.52 [0.41, 0.60]``; ``n/a`` where undefined."""
+    """``0.52 [0.41, 0.60]``; ``n/a`` where undefined, ``0.52 (n/a)`` where only the interval is."""
     if interval.value is None:
         return "n/a"
     if interval.low is None or interval.high is None:
-        return f"{interval.value:.2f}"
+        return f"{interval.value:.2f} (n/a)"
     return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
 
 

@@ -14,6 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+# The libraries read these when they are imported, which is later than this.
+for _name in ("HF_HUB_DISABLE_TELEMETRY", "TQDM_DISABLE"):
+    os.environ.setdefault(_name, "1")
+
 out = Console()
 err = Console(stderr=True)
 
@@ -75,9 +79,6 @@ def progress(description: str, total: int) -> Iterator[Any]:
 
 def quiet_libraries() -> None:
     """Keep the libraries' own bars and warnings off the terminal."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TQDM_DISABLE", "1")  # read once, when tqdm is imported below
     import datasets
     import transformers
 

@@ -284,3 +284,5 @@ def _print_results(results: list[RunResult]) -> None:
         )
     columns = ["run", "seed", "skill [95 %]", "gain", "upstream", "seconds"]  # fits 80 characters
     table("Skill: 0 = never updated, 1 = the human of that era", columns, rows)
+    if any("(n/a)" in row[2] for row in rows):
+        out.print("(n/a): too few scenarios for an interval; --preset standard has more.\n")
