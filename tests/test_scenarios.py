@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from progressgym.errors import UsageError
 from progressgym.values.dimensions import DIMENSIONS, RULES
-from progressgym.values.instruments import evaluative_words, questions
+from progressgym.values.forms import evaluative_words
+from progressgym.values.instruments import questions
 from progressgym.values.scenarios import (
     Instrument,
     Scenario,

@@ -6,6 +6,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from ..values.forms import evaluative_words
 from .backbone import AdapterShape, Backbone, Weights
 
 SHAPE = AdapterShape(rank=4, alpha=8, top_layers=1)
@@ -52,8 +53,6 @@ def tiny_era_weights(backbone: Backbone, position: float) -> Weights:
 
 def _tokenizer() -> PreTrainedTokenizerFast:
     """A byte-level BPE that keeps the evaluative words whole, as large tokenizers do."""
-    from ..values.instruments import evaluative_words
-
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..models import Policy
 from ..storage import atomic_path, cache_folder, sha256_json
-from .instruments import FORMS, frames, read_items
+from .forms import FORMS
+from .instruments import frames, read_items
 from .scenarios import ScenarioBank
 from .vector import ValueVector
 
