@@ -113,8 +113,6 @@ def split_works(
 
 def _choose(sizes: dict[str, int], held_out: float, seed: int) -> list[str]:
     """The works of one era to hold out, in an order that only the seed and the names give."""
-    if held_out == 0:
-        return []
     total = sum(sizes.values())
     chosen, taken = [], 0
     for work in sorted(sizes, key=lambda work: _number(seed, work)):

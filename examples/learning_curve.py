@@ -35,14 +35,15 @@ def main(
         settings = {"models": models, "preset": preset, "questions": budget, "answers": answers}
         (cell,) = runner.grid(["follow"], [algorithm], [seed], settings, {})
         result = runner.run(cell, out / f"questions-{budget}", resume=True)
-        skills.append(result.compute_scores().skill)
+        skills.append((result.scores or result.compute_scores()).skill)
         print(f"{budget:>7} questions   skill {format_interval(skills[-1])}", flush=True)
-    values = [skill.value or 0.0 for skill in skills]
+    known = [(b, s.value, s) for b, s in zip(budgets, skills, strict=True) if s.value is not None]
     bars = {
-        "array": [(s.high or v) - v for s, v in zip(skills, values, strict=True)],
-        "arrayminus": [v - (s.low or v) for s, v in zip(skills, values, strict=True)],
+        "array": [0 if s.high is None else s.high - value for _, value, s in known],
+        "arrayminus": [0 if s.low is None else value - s.low for _, value, s in known],
     }
-    figure = go.Figure(go.Scatter(x=budgets, y=values, error_y=bars, name=algorithm))
+    x, y = [budget for budget, _, _ in known], [value for _, value, _ in known]
+    figure = go.Figure(go.Scatter(x=x, y=y, error_y=bars, name=algorithm))
     figure.update_xaxes(type="log", title="questions an era")
     figure.update_yaxes(title="skill")
     out.mkdir(parents=True, exist_ok=True)
