@@ -14,8 +14,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from progressgym.errors import UsageError
 from progressgym.models import AdapterShape, Backbone, Policy, base_policy, era_policy, load_model
-from progressgym.models.reading import pad
 from progressgym.models.tiny import tiny_backbone
+from progressgym.models.trees import Tree
 from progressgym.timeline import Timeline
 
 TIMELINE = Timeline.load("tiny")
@@ -38,6 +38,14 @@ def assert_trunk_is_invisible(policy: Policy, ids: Tensor, mask: Tensor | None) 
     for _ in range(2):  # computed, then remembered
         served = logits(policy, ids, mask, ordinary=False)
         torch.testing.assert_close(served[read.bool()], ordinary[read.bool()], atol=1e-4, rtol=1e-4)
+
+
+def pad(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Right-padded ids and their mask."""
+    tensors = [torch.tensor(row) for row in rows]
+    masks = [torch.ones(len(row), dtype=torch.long) for row in rows]
+    pad_sequence = torch.nn.utils.rnn.pad_sequence
+    return pad_sequence(tensors, batch_first=True), pad_sequence(masks, batch_first=True)
 
 
 def left_padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
@@ -180,41 +188,17 @@ def test_trunk_heeds_a_mask_given_by_position() -> None:
     torch.testing.assert_close(placed[mask.bool()], named[mask.bool()], atol=1e-4, rtol=1e-4)
 
 
-def test_trunk_memory_stays_within_its_bound_and_still_answers_right() -> None:
+def test_trunk_that_forgets_keeps_nothing_and_answers_right() -> None:
     policy = Policy(tiny_backbone())
-    trunk = policy.backbone.trunk
-    width = policy.backbone.model.config.hidden_size * 4
-    trunk.memory_bytes = 10 * width  # ten tokens
-    rows = [[10 + i, 11 + i, 12 + i, 13 + i] for i in range(20)]
-    ids, mask = pad(rows)
-    assert_trunk_is_invisible(policy, ids, mask)
-    kept = sum(state.nelement() * state.element_size() for state in trunk._rows.values())
-    assert 0 < kept <= trunk.memory_bytes
-    assert kept == trunk._bytes
-    assert len(trunk._rows) == 2
-
-
-def test_trunk_remembers_the_rows_used_last() -> None:
-    policy = Policy(tiny_backbone())
-    trunk = policy.backbone.trunk
-    trunk.memory_bytes = 2 * 3 * policy.backbone.model.config.hidden_size * 4  # two rows
-    first, second, third = ([i, i + 1, i + 2] for i in (10, 20, 30))
-    for row in (first, second, first, third):
-        logits(policy, torch.tensor([row]), None, ordinary=False)
-    assert list(trunk._rows) == [torch.tensor(row).numpy().tobytes() for row in (first, third)]
-
-
-def test_forgetful_trunk_keeps_nothing_and_answers_right() -> None:
-    policy = Policy(tiny_backbone())
-    trunk = policy.backbone.trunk
+    store = policy.backbone.trunk.store
+    policy.backbone.fingerprint = "own"  # of which nothing is in the cache
     ids, mask = pad(policy.encode(TEXTS))
-    bound = trunk.memory_bytes
-    with trunk.forgetful():
+    keys = [Tree.chain(row).key for row in policy.encode(TEXTS)]
+    with policy.active(remember=False):
         assert_trunk_is_invisible(policy, ids, mask)
-        assert not trunk._rows
-    assert trunk.memory_bytes == bound
+    assert all(store.get(key) is None for key in keys)
     assert_trunk_is_invisible(policy, ids, mask)
-    assert len(trunk._rows) == len(TEXTS)
+    assert all(store.get(key) is not None for key in keys)
 
 
 def test_an_error_inside_the_model_leaves_the_trunk_usable() -> None:
@@ -374,7 +358,7 @@ def test_generate_is_greedy_at_temperature_zero_and_seeded_above() -> None:
     for _ in range(4):
         ids.append(int(logits(policy, torch.tensor([ids]), None, ordinary=False)[0, -1].argmax()))
     tokenizer = policy.backbone.tokenizer
-    assert greedy == [tokenizer.decode(ids[len(prompt) :], skip_special_tokens=True)]
+    assert greedy == [[tokenizer.decode(ids[len(prompt) :], skip_special_tokens=True)]]
     drawn = [policy.generate(["it is"], 8, temperature=2.0, seed=seed) for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
 

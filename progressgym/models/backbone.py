@@ -6,22 +6,27 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from peft import LoraConfig
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import UsageError
-from ..storage import atomic_path, sha256_json, write_json
+from ..storage import atomic_path, cache_folder, sha256_json, write_json
+from .calibration import Pace, measured_pace
+from .store import StateStore
 from .trunk import Trunk, install_trunk
 
 SLOT = "policy"
 _PEFT_PREFIX = "base_model.model."  # how peft names the parameters in its files
+MEMORY_BYTES = 256 << 20  # of trunk states in memory
+DISK_BYTES = 2 << 30  # and in the user's cache
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 Weights = dict[str, Tensor]
@@ -53,7 +58,9 @@ class Backbone:
     """A base model, its tokenizer, its trunk and one adapter slot.
 
     Adapters are plain dictionaries of tensors. :meth:`using` points the slot's parameters at one
-    of them, so switching copies nothing and training changes the dictionary's own tensors.
+    of them, so switching copies nothing and training changes the dictionary's own tensors. For
+    reading, :meth:`reading` adds the adapter to a copy of the layers it touches, of which there
+    is one: low-rank products cost a tenth more than none.
 
     Args:
         model: the base, in evaluation mode; it is changed in place (slot and trunk).
@@ -77,29 +84,99 @@ class Backbone:
         self.fingerprint = fingerprint
         self.shape = shape
         self.lock = threading.RLock()
-        self.logprobs: dict[tuple, float] = {}  # (model's fingerprint, prompt, response) → nats
+        self.logprobs: dict[str, dict] = {}  # what was read; see Policy.encoded_logprobs
         self.peft_config = shape.peft_config(model)
         model.requires_grad_(False)
         model.add_adapter(self.peft_config, SLOT)
-        self.trunk: Trunk = install_trunk(model, model.config.num_hidden_layers - shape.top_layers)
+        lower = model.config.num_hidden_layers - shape.top_layers
+        store = StateStore(self._store_folder(lower), MEMORY_BYTES, DISK_BYTES)
+        self.trunk: Trunk = install_trunk(model, lower, store)
+        self._adapted = {
+            f"{_PEFT_PREFIX}{name}": module
+            for name, module in model.named_modules()
+            if isinstance(module, LoraLayer)
+        }
+        self._merged: dict[str, Tensor] = {}
+        self._merged_fingerprint = ""
+        self._pace: Pace | None = None
         self._slot = {
             _PEFT_PREFIX + name.replace(f".{SLOT}.", "."): parameter
             for name, parameter in model.named_parameters()
             if f".{SLOT}." in name
         }
 
+    def _store_folder(self, layers: int) -> Path:
+        """Where the trunk's states are kept: apart for all that could change their last bits."""
+        machine = torch.backends.cpu.get_cpu_capability()
+        if self.model.device.type == "cuda":
+            machine = torch.cuda.get_device_name()
+        origin = [self.fingerprint, layers, str(self.model.dtype), torch.__version__, machine]
+        return cache_folder() / "trunk" / sha256_json(origin)[:24]
+
+    @property
+    def pace(self) -> Pace:
+        """How this machine runs this base fastest; measured once and kept in the user's cache."""
+        if self._pace is None:
+            self._pace = measured_pace(self.model, self.trunk.lower_layers[-1], self.fingerprint)
+            self.trunk.batch_tokens = self._pace.batch_tokens
+        return self._pace
+
     @contextmanager
-    def using(self, weights: Weights) -> Iterator[PreTrainedModel]:
-        """The model with an adapter's weights in its slot."""
-        with self.lock:
+    def using(self, weights: Weights, remember: bool = True) -> Iterator[PreTrainedModel]:
+        """The model with an adapter's weights in its slot.
+
+        Args:
+            weights: the adapter.
+            remember: keep what can be used again; off for texts that do not come twice.
+        """
+        with self.lock, self.pace.threads_set(), ExitStack() as stack:
             outer = {name: parameter.data for name, parameter in self._slot.items()}
             use_cache = self.model.config.use_cache
+            if not remember:
+                stack.enter_context(self.trunk.store.forgetful())
             self._point_at(weights)
             try:
                 yield self.model
             finally:
                 self.model.config.use_cache = use_cache  # trainers switch it off for good
                 self._point_at(outer)
+
+    @contextmanager
+    def reading(self, weights: Weights) -> Iterator[PreTrainedModel]:
+        """The same for reading only: nothing can be trained, and it is faster.
+
+        In half precision the adapter stays apart: rounded into the weights it would be lost.
+        """
+        with self.using(weights) as model, torch.inference_mode():
+            if model.dtype != torch.float32:
+                yield model
+                return
+            self._merge(weights)
+            plain = {name: module.get_base_layer().weight for name, module in self._adapted.items()}
+            data = {name: weight.data for name, weight in plain.items()}
+            was_merged = {name: module.merged_adapters for name, module in self._adapted.items()}
+            for name, module in self._adapted.items():
+                plain[name].data = self._merged[name]
+                module.merged_adapters = [SLOT]  # peft then uses the weight as it is
+            try:
+                yield model
+            finally:
+                for name, module in self._adapted.items():
+                    plain[name].data = data[name]
+                    module.merged_adapters = was_merged[name]
+
+    def _merge(self, weights: Weights) -> None:
+        """Fill the copy of the adapted layers with base plus adapter."""
+        fingerprint = weights_fingerprint(self, weights)
+        if fingerprint == self._merged_fingerprint:
+            return
+        self._merged_fingerprint = ""
+        for name, module in self._adapted.items():
+            base = module.get_base_layer().weight
+            merged = self._merged.setdefault(name, torch.empty_like(base))
+            down, up = weights[f"{name}.lora_A.weight"], weights[f"{name}.lora_B.weight"]
+            torch.addmm(base, up, down, alpha=module.scaling[SLOT], out=merged)
+        self._merged_fingerprint = fingerprint
 
     def _point_at(self, weights: Weights) -> None:
         for name, parameter in self._slot.items():

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..errors import UsageError
+from ..storage import sha256_json
 from .backbone import Backbone, Weights, weights_fingerprint
-from .reading import Encoded, length_batches, pad, plan_readings, sequence_logprobs
+from .generation import generate
+from .reading import Encoded, Layout, by_prompt, passes, read_states, sequence_logprobs
+from .trees import pack
 
-READ_TOKENS = 1024  # tokens of one batch when reading probabilities: more is slower on CPUs
+Plain = tuple[tuple[int, ...], tuple[int, ...]]
+"""The same as ``Encoded``, hashable."""
+
+PACK_TOKENS = 128  # of one row when a whole bank is read: long enough to share, short to attend
+_REMEMBERED = 1 << 17  # prompts whose log-probabilities are kept
 
 
 class Policy:
@@ -61,9 +71,13 @@ class Policy:
         return Policy(self.backbone, weights, name or self.name, self._base)
 
     @contextmanager
-    def active(self) -> Iterator[PreTrainedModel]:
-        """The ``PreTrainedModel`` that acts as this policy within the block."""
-        with self.backbone.using(self.weights) as model:
+    def active(self, remember: bool = True) -> Iterator[PreTrainedModel]:
+        """The ``PreTrainedModel`` that acts as this policy within the block.
+
+        Args:
+            remember: keep what can be used again; off for texts that do not come twice.
+        """
+        with self.backbone.using(self.weights, remember) as model:
             yield model
 
     def save(self, folder: Path) -> None:
@@ -106,42 +120,55 @@ class Policy:
     def encoded_logprobs(self, encoded: Sequence[Encoded]) -> Tensor:
         """:meth:`logprobs` of sequences that are tokenized already.
 
-        What an equal model was asked before is remembered: every era is compared with one base.
+        All responses to one prompt are read together, and nothing else has a part in their
+        numbers: whatever was asked before, the same question gets the same answer to the last
+        bit. What an equal model was asked before is remembered.
         """
+        groups = by_prompt(encoded)
         fingerprint, memory = self.fingerprint, self.backbone.logprobs
-        keys = [(fingerprint, tuple(prompt), tuple(response)) for prompt, response in encoded]
-        missing = [key for key in dict.fromkeys(keys) if key not in memory]
-        rows: dict[tuple[int, ...], list[int]] = {}
-        for index, (_, prompt, response) in enumerate(missing):
-            rows.setdefault((prompt + response)[:-1], []).append(index)
-        sequences = list(rows.values())
-        with self.active() as model, torch.inference_mode():
-            for batch in length_batches([len(row) for row in rows], READ_TOKENS):
-                asked = [missing[index] for line in batch for index in sequences[line]]
-                readings = plan_readings([(prompt, response) for _, prompt, response in asked])
-                scores = sequence_logprobs(model, readings.to(model.device)).tolist()
-                memory.update(zip(asked, scores, strict=True))
-        return torch.tensor([memory[key] for key in keys])
+        asked = [sorted({_plain(encoded[i]) for i in group}) for group in groups]
+        keys = [sha256_json([fingerprint, sequences]) for sequences in asked]
+        missing = {k: s for k, s in zip(keys, asked, strict=True) if k not in memory}
+        if len(memory) > _REMEMBERED:
+            memory.clear()
+        memory.update(self._read(missing))
+        result = torch.empty(len(encoded))
+        for group, key in zip(groups, keys, strict=True):
+            result[group] = torch.tensor([memory[key][_plain(encoded[i])] for i in group])
+        return result
+
+    def _read(self, asked: dict[str, list[Plain]]) -> dict[str, dict[Plain, float]]:
+        """Log-probabilities of some groups of sequences, each group a tree of its own."""
+        sequences = [sequence for group in asked.values() for sequence in group]
+        bounds = np.cumsum([0, *map(len, asked.values())])
+        groups = [range(start, stop) for start, stop in pairwise(bounds)]
+        scores = torch.empty(len(sequences))
+        with self.backbone.reading(self.weights) as model:
+            for members, layout in passes(sequences, groups, self.backbone.pace.batch_tokens):
+                scores[members] = sequence_logprobs(model, layout.to(model.device)).cpu()
+        found = scores.tolist()
+        return {
+            key: {sequences[i]: found[i] for i in group}
+            for key, group in zip(asked, groups, strict=True)
+        }
 
     def next_token_logits(self, prompts: Sequence[str], tokens: Sequence[int]) -> Tensor:
         """Logits of some tokens after each prompt; differences of them are log-odds.
 
-        Only the head's rows of ``tokens`` are multiplied: log-odds do not need the normaliser.
+        Prompts that begin alike are read together. Only the head's rows of ``tokens`` are
+        multiplied: log-odds do not need the normaliser.
 
         Returns:
             Shape (len(prompts), len(tokens)), on the CPU.
         """
-        rows = self.encode(prompts)
+        rows = tuple(tuple(row) for row in self.encode(prompts))
         result = torch.empty(len(rows), len(tokens))
-        with self.active() as model, torch.inference_mode():
+        with self.backbone.reading(self.weights) as model:
             head = model.get_output_embeddings().weight[list(tokens)]
-            for batch in length_batches([len(row) for row in rows], READ_TOKENS):
-                ids, mask = (part.to(model.device) for part in pad([rows[i] for i in batch]))
-                states = model.model(
-                    input_ids=ids, attention_mask=mask, use_cache=False
-                ).last_hidden_state
-                last = states[torch.arange(len(batch)), mask.sum(1) - 1]
-                result[batch] = (last @ head.T).float().cpu()
+            for members, layout in _packed(rows, self.backbone.pace.batch_tokens):
+                placed = layout.to(model.device)
+                logits = read_states(model, placed)[placed.reading] @ head.T
+                result[members] = logits.float().cpu()
         return result
 
     def generate(
@@ -150,30 +177,43 @@ class Policy:
         max_new_tokens: int = 64,
         temperature: float = 0.0,
         seed: int = 0,
-    ) -> list[str]:
+        samples: int = 1,
+    ) -> list[list[str]]:
         """Continue each prompt; greedy at temperature 0, otherwise sampled from ``seed``.
 
-        A chat model is asked through its own template.
+        A chat model is asked through its own template. A prompt is read once, however many
+        samples are drawn, and what is drawn for it does not depend on the other prompts.
+
+        Returns:
+            For each prompt, ``samples`` continuations.
         """
         tokenizer = self.backbone.tokenizer
-        answers = []
-        with self.active() as model, torch.inference_mode():
-            torch.manual_seed(seed)
-            for prompt in prompts:
-                if tokenizer.chat_template:
-                    prompt = tokenizer.apply_chat_template(
-                        [{"role": "user", "content": prompt}],
-                        tokenize=False,
-                        add_generation_prompt=True,
-                    )
-                ids, mask = (part.to(model.device) for part in pad(self.encode([prompt])))
-                sampling = {"do_sample": True, "temperature": temperature} if temperature else {}
-                out = model.generate(
-                    input_ids=ids,
-                    attention_mask=mask,
-                    max_new_tokens=max_new_tokens,
-                    pad_token_id=tokenizer.pad_token_id or 0,
-                    **(sampling or {"do_sample": False}),
+        if tokenizer.chat_template:
+            prompts = [
+                tokenizer.apply_chat_template(
+                    [{"role": "user", "content": prompt}],
+                    tokenize=False,
+                    add_generation_prompt=True,
                 )
-                answers.append(tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True))
-        return answers
+                for prompt in prompts
+            ]
+        with self.backbone.reading(self.weights) as model:
+            answers = generate(
+                model, self.encode(prompts), max_new_tokens, temperature, seed, samples
+            )
+        return [tokenizer.batch_decode(drawn, skip_special_tokens=True) for drawn in answers]
+
+
+def _plain(encoded: Encoded) -> Plain:
+    prompt, response = encoded
+    return tuple(prompt), tuple(response)
+
+
+@lru_cache(maxsize=8)  # all eras are asked the same prompts
+def _packed(
+    prompts: tuple[tuple[int, ...], ...], batch_tokens: int
+) -> list[tuple[list[int], Layout]]:
+    """How to read what follows each of many prompts."""
+    any_token = (0,)
+    ends = [(prompt, any_token) for prompt in prompts]
+    return list(passes(ends, pack(prompts, PACK_TOKENS), batch_tokens))

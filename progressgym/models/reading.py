@@ -1,92 +1,215 @@
-"""Reading log-probabilities of responses without computing anything twice.
+"""Reading log-probabilities without computing anything twice.
 
-A response's last token is never an input, so responses of one token to the same prompt share one
-row; and each position is multiplied by the head once, however many responses read it.
+A response's last token is never an input, so one-token responses to a prompt share its row;
+longer ones share the prompt, as branches of one tree. The head is applied only where something
+is read, and once, however many responses read it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from .trees import Tree, equal_batches, grow, pack, stack
+from .trunk import Trunk
 
 Encoded = tuple[Sequence[int], Sequence[int]]
 """Token ids of a prompt and of the response to it."""
 
+Groups = Sequence[Sequence[int]]
+"""Indices of sequences: those of one group share a tree."""
+
 
 @dataclass
-class Readings:
-    """A batch of (prompt, response) sequences, laid out for one pass.
+class Layout:
+    """Some sequences, laid out for one pass.
 
     Attributes:
-        ids: distinct input rows, right-padded, shape (rows, length).
-        mask: their attention mask, same shape.
-        row, column: where the distinct predictions are made, shape (positions,).
-        position: for each token to score, the index of its prediction, shape (tokens,).
+        sources: trees whose states below the adapters are needed.
+        index: where each token's state lies among those of the sources, one after the other,
+            shape (rows, length).
+        positions: each token's position, shape (rows, length).
+        mask: what each token sees, shape (rows, 1, length, length); None for causal attention.
+        read: the distinct tokens after which something is predicted, as indices into
+            rows × length, shape (readings,).
+        reading: for each token to score, the index of its reading, shape (tokens,).
         token: the token to score, shape (tokens,).
         sequence: to which sequence it belongs, shape (tokens,).
         sequences: number of sequences.
     """
 
-    ids: Tensor
-    mask: Tensor
-    row: Tensor
-    column: Tensor
-    position: Tensor
+    sources: tuple[Tree, ...]
+    index: Tensor
+    positions: Tensor
+    mask: Tensor | None
+    read: Tensor
+    reading: Tensor
     token: Tensor
     sequence: Tensor
     sequences: int
 
-    def to(self, device: torch.device) -> Readings:
+    def to(self, device: torch.device) -> Layout:
         """The same on a device."""
-        moved = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
-        return Readings(**moved, sequences=self.sequences)
+        moved: dict[str, Any] = dict(vars(self))
+        moved |= {k: v.to(device) for k, v in moved.items() if isinstance(v, Tensor)}
+        return Layout(**moved)
 
 
-def plan_readings(encoded: Sequence[Encoded]) -> Readings:
-    """Lay out sequences so that equal rows and equal positions are computed once."""
-    rows: dict[tuple[int, ...], int] = {}
-    positions: dict[tuple[int, int], int] = {}
+def lay_out(encoded: Sequence[Encoded], rows: Groups, sources: Groups | None = None) -> Layout:
+    """Lay out sequences for one pass.
+
+    Args:
+        encoded: prompts and responses.
+        rows: which sequences share a row.
+        sources: which share a tree below the adapters; None for the same.
+    """
+    tokens = [_inputs(sequence) for sequence in encoded]
+    trees, places = _grow_all(tokens, rows)
+    origins, origin_places = (trees, places) if sources is None else _grow_all(tokens, sources)
+    starts = np.cumsum([0, *map(len, origins)])
+    _, positions, mask = stack(trees)
+    length = positions.shape[1]
+    index = np.zeros(positions.shape, dtype=np.int64)
+    readings: dict[int, int] = {}
     scored: list[tuple[int, int, int]] = []
     for sequence, (prompt, response) in enumerate(encoded):
-        row = rows.setdefault((*prompt, *response)[:-1], len(rows))
-        for offset, token in enumerate(response):
-            place = (row, len(prompt) + offset - 1)
-            scored.append((positions.setdefault(place, len(positions)), token, sequence))
-    ids, mask = pad(list(rows))
-    row, column = torch.tensor(list(positions)).T
-    position, token, sequence_of = torch.tensor(scored).T
-    return Readings(ids, mask, row, column, position, token, sequence_of, len(encoded))
+        (row, path), (origin, origin_path) = places[sequence], origin_places[sequence]
+        index[row, path] = starts[origin] + np.array(origin_path)
+        for node, token in zip(path[len(prompt) - 1 :], response, strict=True):
+            place = row * length + node
+            scored.append((readings.setdefault(place, len(readings)), token, sequence))
+    reading, token, sequence_of = torch.tensor(scored).T
+    return Layout(
+        tuple(origins), torch.from_numpy(index), positions, mask, torch.tensor(list(readings)),
+        reading, token, sequence_of, len(encoded),
+    )  # fmt: skip
 
 
-def sequence_logprobs(model: nn.Module, readings: Readings) -> Tensor:
+def _grow_all(
+    tokens: Sequence[Sequence[int]], groups: Groups
+) -> tuple[list[Tree], dict[int, tuple[int, list[int]]]]:
+    """A tree for each group, and for each sequence its tree and the nodes along it."""
+    trees: list[Tree] = []
+    places: dict[int, tuple[int, list[int]]] = {}
+    for row, members in enumerate(groups):
+        tree, paths = grow([tokens[member] for member in members])
+        trees.append(tree)
+        places |= {member: (row, path) for member, path in zip(members, paths, strict=True)}
+    return trees, places
+
+
+def passes(
+    encoded: Sequence[Encoded], groups: Groups, batch_tokens: int
+) -> Iterator[tuple[list[int], Layout]]:
+    """Sequences in batches without padding: the indices of each batch, and its layout.
+
+    Args:
+        encoded: prompts and responses.
+        groups: which sequences share a row.
+        batch_tokens: bound of a batch.
+    """
+    trees, _ = _grow_all([_inputs(sequence) for sequence in encoded], groups)
+    for batch in equal_batches(trees, batch_tokens):
+        members = [sequence for row in batch for sequence in groups[row]]
+        bounds = np.cumsum([0, *(len(groups[row]) for row in batch)])
+        rows = [range(start, stop) for start, stop in pairwise(bounds)]
+        yield members, lay_out([encoded[i] for i in members], rows)
+
+
+def _inputs(encoded: Encoded) -> tuple[int, ...]:
+    """All tokens that the model reads: the last one is only predicted."""
+    prompt, response = encoded
+    return (*prompt, *response)[:-1]
+
+
+def by_prompt(encoded: Sequence[Encoded]) -> list[list[int]]:
+    """Groups of sequences with the same prompt."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for sequence, (prompt, _) in enumerate(encoded):
+        groups.setdefault(tuple(prompt), []).append(sequence)
+    return list(groups.values())
+
+
+def packed_by_prompt(encoded: Sequence[Encoded], size: int = 256) -> Layout:
+    """One pass over all sequences, as for a training step.
+
+    Rows of about ``size`` tokens, in which sequences that begin alike share their beginnings;
+    below the adapters each prompt has a tree of its own, so that it is known again in whatever
+    company it comes.
+    """
+    return lay_out(encoded, pack([_inputs(s) for s in encoded], size), by_prompt(encoded))
+
+
+def read_states(model: nn.Module, layout: Layout) -> Tensor:
+    """The states from which the head predicts, shape (readings, hidden), differentiable."""
+    decoder: Any = model.model
+    trunk: Trunk = decoder.embed_tokens
+    below = torch.cat(trunk.states(layout.sources))
+    return trunk.run_upper(below[layout.index], layout.positions, layout.mask, layout.read)
+
+
+def sequence_logprobs(model: nn.Module, layout: Layout) -> Tensor:
     """log π(response | prompt) in nats of each sequence, shape (sequences,), differentiable."""
-    states = model.model(  # type: ignore[operator]
-        input_ids=readings.ids, attention_mask=readings.mask, use_cache=False
-    ).last_hidden_state
-    logits = model.get_output_embeddings()(states[readings.row, readings.column])  # type: ignore[operator]
-    totals = torch.logsumexp(logits, dim=1)
-    scores = logits[readings.position, readings.token] - totals[readings.position]
-    return scores.new_zeros(readings.sequences).index_add(0, readings.sequence, scores)
+    states = read_states(model, layout)
+    scores = token_logprobs(model, states, layout.reading, layout.token)
+    return scores.new_zeros(layout.sequences).index_add(0, layout.sequence, scores)
 
 
-def pad(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Right-padded ids and their mask, each of shape (rows, longest)."""
-    ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for line, row in enumerate(rows):
-        ids[line, : len(row)] = torch.tensor(row, dtype=torch.long)
-        mask[line, : len(row)] = 1
-    return ids, mask
+def token_logprobs(model: nn.Module, states: Tensor, reading: Tensor, token: Tensor) -> Tensor:
+    """log p of tokens, in nats, differentiable with respect to the states.
+
+    Args:
+        model: whose head predicts; it is frozen and has no bias.
+        states: shape (readings, hidden).
+        reading: for each token, the row of ``states`` that predicts it, shape (tokens,).
+        token: shape (tokens,).
+
+    Returns:
+        Shape (tokens,), float32.
+    """
+    head = model.get_output_embeddings().weight  # type: ignore[operator]
+    return _HeadLogprobs.apply(states, head, reading, token)
 
 
-def length_batches(lengths: Sequence[int], tokens: int) -> list[list[int]]:
-    """Indices in batches of similar length, each at most ``tokens`` tokens with padding."""
-    batches: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if not batches or lengths[index] * (len(batches[-1]) + 1) > tokens:
-            batches.append([])
-        batches[-1].append(index)
-    return batches
+class _HeadLogprobs(torch.autograd.Function):
+    """Log-softmax through a frozen head, in slices whose logits stay in the processor's cache.
+
+    The gradient needs the expected row of the head under the prediction; it is taken while the
+    logits are there, so those of the whole batch (400 MB for 2,048 readings) never exist.
+    """
+
+    SLICE = 128
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, head: Tensor, reading: Tensor, token: Tensor) -> Tensor:
+        """Log-probabilities, shape (tokens,)."""
+        fast = torch.is_autocast_enabled(states.device.type)
+        dtype = torch.get_autocast_dtype(states.device.type) if fast else head.dtype
+        head = head.to(dtype)
+        totals = torch.empty(len(states), device=states.device)
+        expected = torch.empty_like(states) if ctx.needs_input_grad[0] else None
+        for start in range(0, len(states), _HeadLogprobs.SLICE):
+            part = slice(start, start + _HeadLogprobs.SLICE)
+            logits = (states[part].to(dtype) @ head.T).float()
+            totals[part] = torch.logsumexp(logits, dim=1)
+            if expected is not None:
+                chances = logits.sub_(totals[part, None]).exp_()
+                expected[part] = (chances.to(dtype) @ head).to(states.dtype)
+        chosen = (states[reading].float() * head[token].float()).sum(1)
+        if expected is not None:
+            ctx.save_for_backward(expected, head, reading, token)
+        return chosen - totals[reading]
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None, None]:
+        """Gradient with respect to the states; the head is frozen."""
+        expected, head, reading, token = ctx.saved_tensors
+        steps = outputs[0].unsqueeze(1) * (head[token].float() - expected[reading].float())
+        gradient = torch.zeros(expected.shape, device=expected.device)
+        return gradient.index_add_(0, reading, steps).to(expected.dtype), None, None, None

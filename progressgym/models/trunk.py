@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
-from .reading import length_batches
+from .store import StateStore
+from .trees import Tree, equal_batches, stack
 
-MEMORY_BYTES = 1 << 30
+PREFILL_BYTES = 128 << 20  # of prompts' keys and values, kept for the next policy that reads them
 _DECODER_ARGUMENTS = ("input_ids", "attention_mask", "position_ids", "past_key_values")
-BATCH_TOKENS = 2048  # tokens of one trunk pass: large enough for full speed, small in memory
 
 
 class _Below(nn.Module):
@@ -40,29 +40,71 @@ class _Below(nn.Module):
         return self.layer(hidden_states, *args, **kwargs)
 
 
+class _AtReadings:
+    """Lets a module that treats each token alone work only where something is read."""
+
+    def __init__(self, module: nn.Module, trunk: Trunk) -> None:
+        self.trunk = trunk
+        self.shape: torch.Size = torch.Size()
+        module.register_forward_pre_hook(self.narrow)
+        module.register_forward_hook(self.widen)
+
+    def narrow(self, module: nn.Module, args: tuple) -> tuple | None:
+        """Give the module the read tokens, as one row."""
+        if self.trunk.read is None:
+            return None
+        self.shape = args[0].shape[:-1]
+        return (args[0].flatten(0, 1)[self.trunk.read].unsqueeze(0), *args[1:])
+
+    def widen(self, module: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
+        """Put its answers back in their places; the others are zero and never looked at."""
+        if self.trunk.read is None:
+            return None
+        wide = output.new_zeros((self.shape.numel(), output.shape[-1]))
+        wide[self.trunk.read] = output[0]
+        return wide.view(*self.shape, -1)
+
+
 class Trunk(nn.Module):
-    """Embedding plus frozen lower layers, with a least-recently-used memory of its outputs.
+    """Embedding plus frozen lower layers, with a memory of their outputs.
 
     Args:
         decoder: the transformer without its head, e.g. ``LlamaModel``.
         layers: number of lower layers that belong to the trunk.
-        memory_bytes: bound of the memory.
+        store: the memory.
+        batch_tokens: tokens of one pass.
     """
 
-    def __init__(self, decoder: nn.Module, layers: int, memory_bytes: int = MEMORY_BYTES) -> None:
+    def __init__(
+        self, decoder: nn.Module, layers: int, store: StateStore, batch_tokens: int
+    ) -> None:
         super().__init__()
         self.embedding: nn.Embedding = decoder.embed_tokens  # type: ignore[assignment]
-        self.memory_bytes = memory_bytes
+        self.store = store
+        self.batch_tokens = batch_tokens
         self.active = False
+        self.read: Tensor | None = None
+        self._layers = layers
         self._decoder = (decoder,)
-        self._rows: OrderedDict[bytes, Tensor] = OrderedDict()
-        self._bytes = 0
         self._mask: Tensor | None = None
+        self._prefills: OrderedDict[bytes, list[Tensor]] = OrderedDict()
 
     @property
     def weight(self) -> Tensor:
         """The embedding matrix, to which the head may be tied."""
         return self.embedding.weight
+
+    @property
+    def lower_layers(self) -> list[nn.Module]:
+        """The trunk's own layers."""
+        return [below.layer for below in self._decoder[0].layers[: self._layers]]  # type: ignore[index]
+
+    @property
+    def upper_layers(self) -> list[nn.Module]:
+        """The layers above, which adapters touch."""
+        return list(self._decoder[0].layers[self._layers :])  # type: ignore[index]
+
+    # As part of an ordinary model --------------------------------------------------------------
 
     def prepare(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         """Forward pre-hook of the decoder: can the trunk serve this pass?"""
@@ -83,15 +125,6 @@ class Trunk(nn.Module):
         self.active = False
         self._mask = None
 
-    @contextlib.contextmanager
-    def forgetful(self) -> Iterator[None]:
-        """Do not remember rows: for training on a stream, where no row comes twice."""
-        kept, self.memory_bytes = self.memory_bytes, 0
-        try:
-            yield
-        finally:
-            self.memory_bytes = kept
-
     def forward(self, ids: Tensor) -> Tensor:
         """Hidden states that enter the lowest adapted layer.
 
@@ -104,54 +137,120 @@ class Trunk(nn.Module):
         if not self.active:
             return self.embedding(ids)
         mask = torch.ones_like(ids) if self._mask is None else self._mask
-        rows = [row[keep.bool()] for row, keep in zip(ids.cpu(), mask.cpu(), strict=True)]
-        states = self._states(rows)
+        keeps = mask.bool()
+        rows = [row[keep].tolist() for row, keep in zip(ids.cpu(), keeps.cpu(), strict=True)]
+        states = self.states([Tree.chain(row) for row in rows])
         out = self.weight.new_zeros((*ids.shape, self.weight.shape[1]), dtype=states[0].dtype)
         for index, state in enumerate(states):
-            out[index, mask[index].bool()] = state
+            out[index, keeps[index]] = state
         return out
 
-    def _states(self, rows: list[Tensor]) -> list[Tensor]:
-        keys = [row.numpy().tobytes() for row in rows]
-        found: dict[bytes, Tensor] = {}
-        missing: dict[bytes, Tensor] = {}
-        for key, row in zip(keys, rows, strict=True):
-            if key in self._rows:
-                self._rows.move_to_end(key)
-                found[key] = self._rows[key]
+    # As a memory -------------------------------------------------------------------------------
+
+    def states(self, trees: Sequence[Tree]) -> list[Tensor]:
+        """Hidden states that enter the lowest adapted layer: (tokens, hidden) of each tree."""
+        device = self.weight.device
+        found: dict[str, Tensor] = {}
+        missing: dict[str, Tree] = {}
+        for tree in trees:
+            if tree.key in found or tree.key in missing:
+                continue
+            if (known := self.store.get(tree.key)) is not None:
+                found[tree.key] = known.to(device)
             else:
-                missing[key] = row
-        new = list(missing.items())
-        for batch in length_batches([len(row) for _, row in new], BATCH_TOKENS):
-            states = self._compute([new[i][1] for i in batch])
-            for (key, row), state in zip((new[i] for i in batch), states, strict=True):
-                found[key] = state[: len(row)].clone()
-                self._remember(key, found[key])
-        return [found[key] for key in keys]
+                missing[tree.key] = tree
+        new = list(missing.values())
+        for batch in equal_batches(new, self.batch_tokens):
+            for index, state in zip(batch, self.compute([new[i] for i in batch]), strict=True):
+                found[new[index].key] = state
+                self.store.put(new[index].key, state)
+        return [found[tree.key] for tree in trees]
 
     @torch.no_grad()
-    def _compute(self, rows: list[Tensor]) -> Tensor:
-        """Run the lower layers. Right padding needs no mask: attention is causal."""
-        decoder = self._decoder[0]
-        ids = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.weight.device)
-        hidden = self.embedding(ids)
-        positions = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0)
-        angles = decoder.rotary_emb(hidden, position_ids=positions)  # type: ignore[operator]
-        for below in decoder.layers:  # type: ignore[union-attr]
-            if not isinstance(below, _Below):
-                break
-            hidden = below.layer(hidden, position_embeddings=angles, position_ids=positions)
+    def compute(self, trees: Sequence[Tree]) -> Tensor:
+        """Run the lower layers, shape (trees, longest, hidden)."""
+        ids, positions, mask = (
+            None if part is None else part.to(self.weight.device) for part in stack(trees)
+        )
+        return self._run(self.lower_layers, self.embedding(ids), positions, mask)
+
+    @torch.no_grad()
+    def prefill(self, ids: Tensor, mask: Tensor, positions: Tensor) -> tuple[Tensor, DynamicCache]:
+        """Run the lower layers over prompts that are to be continued.
+
+        Args:
+            ids: shape (rows, length).
+            mask: what each token sees, shape (rows, 1, length, length).
+            positions: shape (rows, length).
+
+        Returns:
+            The states that enter the lowest adapted layer, shape (rows, length, hidden), and a
+            cache that holds the lower layers' keys and values.
+        """
+        key = ids.cpu().numpy().tobytes() + mask.cpu().numpy().tobytes()
+        cache = DynamicCache(config=self._decoder[0].config)
+        if key in self._prefills:
+            self._prefills.move_to_end(key)
+            hidden, *known = self._prefills[key]
+            for number in range(self._layers):
+                cache.update(known[2 * number], known[2 * number + 1], number)
+            return hidden, cache
+        hidden = self._run(self.lower_layers, self.embedding(ids), positions, mask, cache)
+        filled = cache.layers[: self._layers]
+        self._prefills[key] = [hidden, *(part for f in filled for part in (f.keys, f.values))]
+        while sum(t.nbytes for kept in self._prefills.values() for t in kept) > PREFILL_BYTES:
+            self._prefills.popitem(last=False)
+        return hidden, cache
+
+    def _run(
+        self,
+        layers: Sequence[nn.Module],
+        hidden: Tensor,
+        positions: Tensor | None,
+        mask: Tensor | None,
+        cache: DynamicCache | None = None,
+    ) -> Tensor:
+        angles = self._decoder[0].rotary_emb(hidden, position_ids=positions)  # type: ignore[operator]
+        for layer in layers:
+            hidden = layer(
+                hidden,
+                attention_mask=mask,
+                position_ids=positions,
+                position_embeddings=angles,
+                past_key_values=cache,
+                use_cache=cache is not None,
+            )
         return hidden
 
-    def _remember(self, key: bytes, state: Tensor) -> None:
-        size = state.element_size() * state.nelement()
-        if size > self.memory_bytes:
-            return
-        self._rows[key] = state
-        self._bytes += size
-        while self._bytes > self.memory_bytes:
-            _, old = self._rows.popitem(last=False)
-            self._bytes -= old.element_size() * old.nelement()
+    def run_upper(
+        self,
+        hidden: Tensor,
+        positions: Tensor,
+        mask: Tensor | None,
+        read: Tensor,
+        cache: DynamicCache | None = None,
+    ) -> Tensor:
+        """The layers above and the final norm, from the trunk's states; differentiable.
+
+        Args:
+            hidden: shape (rows, length, hidden).
+            positions: shape (rows, length).
+            mask: what each token sees, shape (rows, 1, length, length); None for causal.
+            read: the tokens whose states are wanted, as indices into rows × length; the last
+                layer leaves out what only the others need.
+            cache: to be filled with keys and values.
+
+        Returns:
+            Shape (readings, hidden).
+        """
+        *inner, last = self.upper_layers
+        hidden = self._run(inner, hidden, positions, mask, cache)
+        self.read = read
+        try:
+            hidden = self._run([last], hidden, positions, mask, cache)
+        finally:
+            self.read = None
+        return self._decoder[0].norm(hidden.flatten(0, 1)[read])  # type: ignore[operator]
 
 
 def _consecutive(positions: Tensor | None, mask: Tensor | None) -> bool:
@@ -167,10 +266,12 @@ def _consecutive(positions: Tensor | None, mask: Tensor | None) -> bool:
     return bool(steps.all())
 
 
-def install_trunk(model: PreTrainedModel, layers: int) -> Trunk:
+def install_trunk(
+    model: PreTrainedModel, layers: int, store: StateStore, batch_tokens: int = 1024
+) -> Trunk:
     """Give ``model`` a trunk of its lowest ``layers`` layers, in place."""
     decoder = model.model
-    trunk = Trunk(decoder, layers)
+    trunk = Trunk(decoder, layers, store, batch_tokens)
     decoder.layers = nn.ModuleList(
         _Below(layer, trunk) if index < layers else layer
         for index, layer in enumerate(decoder.layers)
@@ -178,4 +279,8 @@ def install_trunk(model: PreTrainedModel, layers: int) -> Trunk:
     decoder.embed_tokens = trunk
     decoder.register_forward_pre_hook(trunk.prepare, with_kwargs=True)
     decoder.register_forward_hook(trunk.release, always_call=True)
+    last = decoder.layers[-1]
+    for name in ("self_attn.q_proj", "self_attn.o_proj", "mlp"):
+        with contextlib.suppress(AttributeError):  # another architecture: its layer does it all
+            _AtReadings(last.get_submodule(name), trunk)
     return trunk

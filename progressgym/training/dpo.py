@@ -15,7 +15,7 @@ from trl import DPOConfig, DPOTrainer
 
 from ..errors import UsageError
 from ..models import Policy
-from ..models.reading import Encoded, plan_readings, sequence_logprobs
+from ..models.reading import Encoded, packed_by_prompt, sequence_logprobs
 from ..pairs import Pair
 from .trainers import quiet_arguments
 
@@ -42,7 +42,7 @@ class DPOSettings:
 
 def train_dpo(
     policy: Policy, reference: Policy, pairs: Sequence[Pair], settings: DPOSettings
-) -> float:
+) -> list[float]:
     """Train a policy in place on answered pairs.
 
     The loss is expected over the answer (Rafailov et al. 2023, eq. 7, taken over both orders):
@@ -51,7 +51,7 @@ def train_dpo(
     computed once.
 
     Returns:
-        The mean training loss, in nats.
+        The loss of each optimizer step, in nats.
 
     Raises:
         UsageError: no pairs, or one without an answer.
@@ -61,7 +61,8 @@ def train_dpo(
     prompts = [pair.prompt for pair in pairs]
     first = policy.encode_pairs(prompts, [pair.first for pair in pairs])
     second = policy.encode_pairs(prompts, [pair.second for pair in pairs])
-    margins = reference.encoded_logprobs(first) - reference.encoded_logprobs(second)
+    scores = reference.encoded_logprobs([*first, *second])
+    margins = scores[: len(pairs)] - scores[len(pairs) :]
     dataset = Dataset.from_list(_groups(pairs, first, second, margins.tolist()))
     with tempfile.TemporaryDirectory() as folder, policy.active() as model:
         trainer = _GradedDPOTrainer(
@@ -85,8 +86,10 @@ def train_dpo(
             processing_class=policy.backbone.tokenizer,
         )
         trainer.remove_callback(PrinterCallback)
+        trainer.losses = []
         try:
-            return float(trainer.train().training_loss)
+            trainer.train()
+            return trainer.losses
         finally:
             model.__dict__.pop("forward", None)  # TRL wraps it anew in every trainer
             model.eval()
@@ -94,6 +97,8 @@ def train_dpo(
 
 class _GradedDPOTrainer(DPOTrainer):
     """TRL's trainer with preferences as probabilities and precomputed reference margins."""
+
+    losses: list[float]
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         return dataset  # tokenized already; TRL would append an end token to one-word responses
@@ -106,12 +111,14 @@ class _GradedDPOTrainer(DPOTrainer):
     ) -> Tensor:
         device = self.accelerator.device
         model = self.accelerator.unwrap_model(model)
-        logps = sequence_logprobs(model, inputs["readings"].to(device))
+        logps = sequence_logprobs(model, inputs["layout"].to(device))
         first, second = logps.chunk(2)
         margin = self.beta * (first - second - inputs["reference_margin"].to(device))
         p = inputs["preference"].to(device)
         log_sigmoid = nn.functional.logsigmoid
-        return -(p * log_sigmoid(margin) + (1 - p) * log_sigmoid(-margin)).mean()
+        loss = -(p * log_sigmoid(margin) + (1 - p) * log_sigmoid(-margin)).mean()
+        self.losses.append(loss.item())
+        return loss
 
 
 def _groups(
@@ -133,7 +140,7 @@ def _groups(
 def _collate(examples: list[dict[str, Any]]) -> dict[str, Any]:
     joined = {key: [x for e in examples for x in e[key]] for key in examples[0]}
     return {
-        "readings": plan_readings([tuple(s) for s in joined["first"] + joined["second"]]),
+        "layout": packed_by_prompt([tuple(s) for s in joined["first"] + joined["second"]]),
         "reference_margin": torch.tensor(joined["reference_margin"]),
         "preference": torch.tensor(joined["preference"]),
     }

@@ -83,7 +83,7 @@ def train_era(
     blocks = _blocks(backbone, passages, recipe)
     policy = Policy(backbone, backbone.fresh_weights(recipe.seed), era)
     work = out.with_name(f"{out.name}.training-{sha256_json(manifest)[:12]}")
-    with policy.active() as model, backbone.trunk.forgetful():
+    with policy.active(remember=False) as model:
         trainer = NextTokenTrainer(
             model=model,
             args=training_arguments(

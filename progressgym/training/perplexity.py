@@ -25,8 +25,6 @@ def perplexity_matrix(
 ) -> np.ndarray:
     """Perplexity of every model on every era's texts.
 
-    All models share one base, whose trunk is computed once for each block of text.
-
     Args:
         policies: the models, one row each.
         texts: era → passages, one column each.

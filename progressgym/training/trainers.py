@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from transformers import Trainer, TrainingArguments
 
+from ..models.reading import token_logprobs
+
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
@@ -54,45 +56,9 @@ class NextTokenTrainer(Trainer):
 def next_token_losses(model: nn.Module, ids: Tensor) -> Tensor:
     """−log p of every token after the first, in nats, shape (rows, length − 1)."""
     states = model.model(input_ids=ids, use_cache=False).last_hidden_state  # type: ignore[operator]
-    head = model.get_output_embeddings().weight  # type: ignore[operator]
-    losses = _HeadLoss.apply(states[:, :-1].flatten(0, 1), head, ids[:, 1:].flatten())
-    return losses.view(len(ids), -1)
-
-
-class _HeadLoss(torch.autograd.Function):
-    """Cross-entropy through a frozen head, in slices that stay in the processor's cache.
-
-    The gradient of each slice is taken while its logits are still there, so the logits of the
-    whole batch (400 MB for 2,048 tokens) never exist and nothing is computed twice.
-    """
-
-    SLICE = 256
-
-    @staticmethod
-    def forward(ctx: Any, states: Tensor, head: Tensor, targets: Tensor) -> Tensor:
-        """Losses, shape (positions,), of states (positions, hidden)."""
-        fast = torch.is_autocast_enabled(states.device.type)
-        dtype = torch.get_autocast_dtype(states.device.type) if fast else head.dtype
-        head = head.to(dtype)
-        losses = torch.empty(len(states), device=states.device)
-        gradient = torch.empty_like(states)
-        for start in range(0, len(states), _HeadLoss.SLICE):
-            part = slice(start, start + _HeadLoss.SLICE)
-            target = targets[part].unsqueeze(1)
-            logits = states[part].to(dtype) @ head.T
-            scores = torch.log_softmax(logits, dim=1, dtype=torch.float32)
-            losses[part] = -scores.gather(1, target).squeeze(1)
-            if ctx.needs_input_grad[0]:
-                chances = scores.exp_()
-                chances.scatter_add_(1, target, chances.new_full(target.shape, -1.0))
-                gradient[part] = (chances.to(dtype) @ head).to(states.dtype)
-        ctx.save_for_backward(gradient)
-        return losses
-
-    @staticmethod
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None]:
-        """Gradient with respect to the states; the head is frozen."""
-        return ctx.saved_tensors[0] * outputs[0].unsqueeze(1), None, None
+    targets = ids[:, 1:].flatten()
+    every = torch.arange(len(targets), device=ids.device)
+    return -token_logprobs(model, states[:, :-1].flatten(0, 1), every, targets).view(len(ids), -1)
 
 
 def _stack(examples: list[dict[str, Any]]) -> dict[str, Tensor]:

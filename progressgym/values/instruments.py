@@ -42,24 +42,24 @@ def read_items(policy: Policy, bank: ScenarioBank) -> np.ndarray:
     """
     if bank.instrument == "dilemma":
         return _read_dilemmas(policy, bank.scenarios)
-    matrix = np.empty((len(bank), len(frames(bank))))
-    for name, form in FORMS.items():
-        rows = [i for i, s in enumerate(bank) if s.form == name]
-        if rows:
-            texts = [bank.scenarios[i].text for i in rows]
-            for column, (frame, bare) in enumerate(zip(form.frames, form.bare, strict=True)):
-                prompts = [_sentence(frame, text) for text in texts]
-                odds = _word_log_odds(policy, [*prompts, _sentence(bare)], form).mean(axis=1)
-                matrix[rows, column] = odds[:-1] - odds[-1]
+    forms = {name: FORMS[name] for name in sorted({scenario.form for scenario in bank})}
+    words = {name: _single_token_words(policy, form) for name, form in forms.items()}
+    tokens = sorted({token for pairs in words.values() for pair in pairs for token in pair})
+    sentences = [_sentence(f, s.text) for s in bank for f in forms[s.form].frames]
+    sentences += [_sentence(bare) for form in forms.values() for bare in form.bare]
+    logits = policy.next_token_logits(sentences, tokens).double().numpy()
+    columns = len(frames(bank))
+    acts, bare = np.split(logits.reshape(-1, columns, len(tokens)), [len(bank)])
+    matrix = np.empty((len(bank), columns))
+    for number, (name, pairs) in enumerate(words.items()):
+        # Mean over word pairs of log P(praise) − log P(blame); the normaliser cancels.
+        weights = np.zeros(len(tokens))
+        for praise, blame in pairs:
+            weights[tokens.index(praise)] += 1 / len(pairs)
+            weights[tokens.index(blame)] -= 1 / len(pairs)
+        rows = [i for i, scenario in enumerate(bank) if scenario.form == name]
+        matrix[rows] = acts[rows] @ weights - bare[number] @ weights
     return matrix
-
-
-def _word_log_odds(policy: Policy, prompts: list[str], form: StatementForm) -> np.ndarray:
-    """log P(praise) − log P(blame), shape (prompts, word pairs)."""
-    tokens = _single_token_words(policy, form)
-    logits = policy.next_token_logits(prompts, [t for pair in tokens for t in pair])
-    praise_blame = logits.double().numpy().reshape(len(prompts), len(tokens), 2)
-    return praise_blame[:, :, 0] - praise_blame[:, :, 1]
 
 
 def _single_token_words(policy: Policy, form: StatementForm) -> list[tuple[int, int]]:

@@ -1,0 +1,114 @@
+"""How a machine runs a base model fastest: measured in a second or two, kept in the cache."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from ..storage import cache_folder, sha256_json, write_json
+
+BATCHES = (256, 512, 1024, 2048, 4096)  # tokens of one pass
+LENGTH = 16  # tokens of a row while measuring: about a statement
+_WORTH = 0.97  # a smaller batch that reaches this share of the best rate saves its memory
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What was found to be fastest.
+
+    Attributes:
+        threads: of torch; 0 leaves them as they are.
+        batch_tokens: tokens of one pass.
+        tokens_per_second: through one layer, at that.
+    """
+
+    threads: int
+    batch_tokens: int
+    tokens_per_second: float
+
+    @contextmanager
+    def threads_set(self) -> Iterator[None]:
+        """Within the block torch uses these threads."""
+        before = torch.get_num_threads()
+        change = self.threads and self.threads != before
+        if change:
+            torch.set_num_threads(self.threads)
+        try:
+            yield
+        finally:
+            if change:
+                torch.set_num_threads(before)
+
+
+def measured_pace(model: PreTrainedModel, layer: nn.Module, fingerprint: str) -> Pace:
+    """The pace of a base on this machine, measured unless the cache has it.
+
+    Neither threads nor batch size change what is computed, only how fast.
+
+    Args:
+        model: the base.
+        layer: one of its layers, to measure with.
+        fingerprint: stands for the base.
+    """
+    machine = [torch.get_num_threads(), torch.backends.cpu.get_cpu_capability(), str(model.device)]
+    if model.device.type == "cuda":
+        machine = [torch.cuda.get_device_name()]
+    key = sha256_json([fingerprint, str(model.dtype), torch.__version__, machine])
+    path = cache_folder() / "calibration" / f"{key[:24]}.json"
+    try:
+        return Pace(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        pace = _measure(model, layer)
+    with suppress(OSError):  # measured again next time
+        write_json(path, asdict(pace))
+    return pace
+
+
+def _measure(model: PreTrainedModel, layer: nn.Module) -> Pace:
+    threads = _thread_choices(model.device)
+    rates = {}
+    for count in threads:
+        pace = Pace(count, BATCHES[0], 0.0)
+        with pace.threads_set():
+            for tokens in BATCHES:
+                rates[count, tokens] = _rate(model, layer, tokens)
+    best = max(rates.values())
+    tokens, count = min(
+        (tokens, -count) for (count, tokens), rate in rates.items() if rate >= _WORTH * best
+    )
+    return Pace(-count, tokens, round(rates[-count, tokens], 1))
+
+
+def _thread_choices(device: torch.device) -> list[int]:
+    """All threads, or half of them where two share a core; what the user set is left alone."""
+    if device.type != "cpu" or {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & set(os.environ):
+        return [0]
+    threads = torch.get_num_threads()
+    return sorted({threads, max(1, threads // 2)}, reverse=True)
+
+
+@torch.inference_mode()
+def _rate(model: PreTrainedModel, layer: nn.Module, tokens: int, repeats: int = 3) -> float:
+    """Tokens a second through one layer."""
+    rows = tokens // LENGTH
+    own = torch.Generator().manual_seed(0)  # the user's random numbers stay as they are
+    hidden = torch.randn(rows, LENGTH, model.config.hidden_size, generator=own)
+    hidden = hidden.to(model.device, model.dtype)
+    positions = torch.arange(LENGTH, device=model.device).unsqueeze(0)
+    angles = model.model.rotary_emb(hidden, position_ids=positions)
+    seconds = []
+    for _ in range(repeats + 1):  # the first one warms up
+        start = time.perf_counter()
+        layer(hidden, position_ids=positions, position_embeddings=angles)
+        if model.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return tokens / min(seconds[1:])
