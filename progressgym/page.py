@@ -10,12 +10,12 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 
-def document(body: str, figures: Mapping[str, go.Figure]) -> str:
+def document(body: str, figures: Mapping[str, go.Figure], title: str = "ProgressGym report") -> str:
     """The whole document. Its security policy forbids every request to the network."""
     parts = ",".join(f"{json.dumps(key)}:{figure.to_json()}" for key, figure in figures.items())
     data = "{" + parts.replace("<", "\\u003c") + "}"
     return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>ProgressGym report</title>
+<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data: blob:; \

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from .benchmark import Curve
 from .results import RunResult
 from .values.dimensions import DIMENSIONS, title
 from .values.scores import LEVEL, RESAMPLES, skill_by_dimension, skill_by_step
@@ -159,6 +160,29 @@ def skill_by_era(runs: Runs) -> go.Figure:
         figure.add_trace(_skill_trace(label, index, rows, across=eras, vertical=True))
     for level in (0, 1):
         figure.add_hline(level, line={"color": _GREY, "width": 1})
+    return figure
+
+
+def cost_curve(curve: Curve) -> go.Figure:
+    """A cost against a size, both on logarithmic axes: a straight line is a power law."""
+    axes = [
+        {"type": "log", "dtick": "D1", "title": {"text": _text(title)}}
+        for title in (curve.x_title, curve.y_title)
+    ]
+    figure = _figure(
+        320, {"l": 60, "r": 12, "t": 28, "b": 48}, xaxis=axes[0], yaxis=axes[1], legend=_LEGEND
+    )
+    for index, (name, costs) in enumerate(curve.lines.items()):
+        figure.add_trace(
+            go.Scatter(
+                x=curve.x,
+                y=costs,
+                name=_text(name),
+                mode="lines+markers",
+                line={"color": _COLOURS[index], "dash": _DASHES[index]},
+                marker={"symbol": _SYMBOLS[index]},
+            )
+        )
     return figure
 
 

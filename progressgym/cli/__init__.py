@@ -9,7 +9,7 @@ from types import FrameType
 import typer
 
 from ..errors import ProgressGymError, UsageError
-from . import eras, runs
+from . import bench, eras, runs
 
 app = typer.Typer(
     name="progressgym",
@@ -20,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 runs.add_commands(app)
+bench.add_commands(app)
 app.add_typer(eras.app, name="eras")
 
 

@@ -45,8 +45,8 @@ def read_items(policy: Policy, bank: ScenarioBank) -> np.ndarray:
     forms = {name: FORMS[name] for name in sorted({scenario.form for scenario in bank})}
     words = {name: _single_token_words(policy, form) for name, form in forms.items()}
     tokens = sorted({token for pairs in words.values() for pair in pairs for token in pair})
-    sentences = [_sentence(f, s.text) for s in bank for f in forms[s.form].frames]
-    sentences += [_sentence(bare) for form in forms.values() for bare in form.bare]
+    sentences = [sentence(f, s.text) for s in bank for f in forms[s.form].frames]
+    sentences += [sentence(bare) for form in forms.values() for bare in form.bare]
     logits = policy.next_token_logits(sentences, tokens).double().numpy()
     columns = len(frames(bank))
     acts, bare = np.split(logits.reshape(-1, columns, len(tokens)), [len(bank)])
@@ -73,7 +73,8 @@ def _single_token_words(policy: Policy, form: StatementForm) -> list[tuple[int, 
     return single
 
 
-def _sentence(frame: str, text: str = "") -> str:
+def sentence(frame: str, text: str = "") -> str:
+    """A frame with its statement, as a sentence."""
     filled = frame.format(text)
     return filled[0].upper() + filled[1:]
 
@@ -102,7 +103,7 @@ def questions(bank: ScenarioBank) -> list[Pair]:
             continue
         form = FORMS[scenario.form]
         pairs += [
-            Pair(_sentence(frame, scenario.text), f" {praise}", f" {blame}", scenario.id)
+            Pair(sentence(frame, scenario.text), f" {praise}", f" {blame}", scenario.id)
             for frame in form.frames
             for praise, blame in form.words
         ]

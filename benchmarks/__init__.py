@@ -1,0 +1,1 @@
+"""The built-in benchmarks; each file registers one. What they measure: README.md."""

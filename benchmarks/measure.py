@@ -1,0 +1,197 @@
+"""Nine eras' value vectors against lm-evaluation-harness, and against the machine's GEMM peak."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from progressgym.benchmark import Outcome, Progress, timed
+from progressgym.errors import UsageError
+from progressgym.models import Policy, era_policy
+from progressgym.models.fetch import fetch_smollm2
+from progressgym.registry import register
+from progressgym.timeline import Timeline
+from progressgym.values.forms import FORMS
+from progressgym.values.instruments import read_items, sentence
+from progressgym.values.scenarios import ScenarioBank, shipped_bank
+
+ITEMS = 10  # acts a dimension and polarity: the preset `quick`
+BATCH_SIZES = (8, 16, 32, 64)  # the harness gets the best of these
+COMPARED = 24  # sentences whose log-probabilities are compared word by word
+
+
+@register("benchmark", "measure")
+def measure(progress: Progress = lambda text: None) -> Outcome:
+    """Nine-era value vectors against lm-evaluation-harness on the same items.
+
+    The harness is its own ``hf`` model with ``logits_cache``, on nine checkpoints merged
+    beforehand, at its best batch size. Loading and merging are timed on neither side; the two
+    take turns era by era, so that a drift of the machine's speed meets both.
+    """
+    timeline = Timeline.load("smollm2")
+    policies = [era_policy(timeline, era) for era in timeline.eras]
+    bank = shipped_bank().split("probe").first(ITEMS)
+    asked = _questions(bank)
+    flops = _useful_flops(policies[0], sorted({text for text, _ in asked}))
+    _ = policies[0].backbone.pace  # a machine is calibrated once, not in every run
+    progress("choosing the harness's batch size")
+    batch = _best_batch(_merged(timeline, 0), asked[: len(asked) // 8])
+    ours = harness = used = possible = error = 0.0
+    for number, policy in enumerate(policies):
+        progress(f"{policy.name}: the harness, then ours")
+        model = _harness(_merged(timeline, number), batch)
+        start = time.perf_counter()
+        scores = _ask(model, asked)
+        harness += time.perf_counter() - start
+        peak = gemm_peak()
+        start = time.perf_counter()
+        items = read_items(policy, bank)
+        seconds = time.perf_counter() - start
+        ours += seconds
+        possible += seconds * (peak + gemm_peak()) / 2
+        used += flops["era"] + (flops["once"] if number == 0 else 0)
+        error = max(error, _error(policy, bank, items, asked, scores))
+    return Outcome(
+        figures={
+            "measure_speedup": harness / ours,
+            "measure_max_logprob_error": error,
+            "gemm_share": used / possible,
+        },
+        details={
+            "measure_seconds": ours,
+            "harness_seconds": harness,
+            "harness_batch_size": batch,
+            "eras": len(policies),
+            "scenarios": len(bank),
+            "prompts": len({text for text, _ in asked}),
+            "gemm_gflops": possible / ours / 1e9,
+            "useful_gflop": used / 1e9,
+        },
+    )
+
+
+def _questions(bank: ScenarioBank) -> list[tuple[str, str]]:
+    """Every sentence with every word that is read after it."""
+    asked: dict[tuple[str, str], None] = {}
+    for scenario in bank:
+        form = FORMS[scenario.form]
+        texts = [sentence(f, scenario.text) for f in form.frames] + [sentence(b) for b in form.bare]
+        asked |= {(t, f" {word}"): None for t in texts for words in form.words for word in words}
+    return sorted(asked)
+
+
+def _merged(timeline: Timeline, number: int) -> Any:
+    """An era's checkpoint as a stock model, its adapter merged into the weights."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(fetch_smollm2(), dtype=torch.float32)
+    adapter = timeline.folder / str(timeline.eras[number].adapter)
+    return PeftModel.from_pretrained(base, str(adapter)).merge_and_unload().eval()
+
+
+def _harness(model: Any, batch: int) -> Any:
+    try:
+        from lm_eval.models.huggingface import HFLM
+    except ImportError as error:
+        raise UsageError(
+            "This benchmark compares with lm-evaluation-harness: pip install 'progressgym[bench]'."
+        ) from error
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(fetch_smollm2())
+    return HFLM(
+        pretrained=model, tokenizer=tokenizer, batch_size=batch, max_length=256,
+        device=str(model.device), logits_cache=True,
+    )  # fmt: skip
+
+
+def _ask(model: Any, asked: Sequence[tuple[str, str]]) -> list[float]:
+    from lm_eval.api.instance import Instance
+
+    requests = [Instance("loglikelihood", {}, pair, number) for number, pair in enumerate(asked)]
+    return [score for score, _ in model.loglikelihood(requests, disable_tqdm=True)]
+
+
+def _best_batch(model: Any, asked: Sequence[tuple[str, str]]) -> int:
+    seconds = {}
+    for size in BATCH_SIZES:
+        harness = _harness(model, size)
+        seconds[size] = min(timed(lambda h=harness: _ask(h, asked)) for _ in range(2))  # type: ignore[misc]
+    return min(seconds, key=lambda size: seconds[size])
+
+
+def _error(
+    policy: Policy,
+    bank: ScenarioBank,
+    items: np.ndarray,
+    asked: Sequence[tuple[str, str]],
+    scores: Sequence[float],
+) -> float:
+    """Largest difference from the harness: of an item's log-odds, or of a log-probability."""
+    known = dict(zip(asked, scores, strict=True))
+
+    def stance(text: str, words: Sequence[tuple[str, str]]) -> float:
+        odds = [known[text, f" {praise}"] - known[text, f" {blame}"] for praise, blame in words]
+        return float(np.mean(odds))
+
+    expected = np.array(
+        [
+            [
+                stance(sentence(frame, s.text), form.words) - stance(sentence(bare), form.words)
+                for frame, bare in zip(form.frames, form.bare, strict=True)
+            ]
+            for s in bank
+            for form in [FORMS[s.form]]
+        ]
+    )
+    texts = sorted({text for text, _ in asked})
+    chosen = set(texts[:: len(texts) // COMPARED + 1])
+    pairs = [pair for pair in asked if pair[0] in chosen]
+    ours = policy.logprobs([text for text, _ in pairs], [word for _, word in pairs]).numpy()
+    theirs = np.array([known[pair] for pair in pairs])
+    return float(max(np.abs(items - expected).max(), np.abs(ours - theirs).max()))
+
+
+def gemm_peak(seconds: float = 0.1) -> float:
+    """The best rate of fp32 matrix products on this machine now, in FLOP/s."""
+    best = 0.0
+    for rows, inner, columns in ((1024, 576, 1536), (1024, 1536, 576), (2048, 2048, 2048)):
+        first, second = torch.randn(rows, inner), torch.randn(inner, columns)
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            best = max(best, 2 * rows * inner * columns / timed(lambda: first @ second))  # noqa: B023
+    return best
+
+
+def _useful_flops(policy: Policy, texts: Sequence[str]) -> dict[str, float]:
+    """What has to be computed at the least, counted from the prompts alone.
+
+    Each distinct beginning of a prompt once; in the last layer keys and values everywhere, the
+    rest after whole prompts; of the head only the words that are read.
+
+    Returns:
+        ``once``: in the layers that all eras share; ``era``: for each era.
+    """
+    rows = policy.encode(list(texts))
+    depths = [
+        len(beginning) for beginning in {tuple(r[: i + 1]) for r in rows for i in range(len(r))}
+    ]
+    tokens, ends = len(depths), len(rows)
+    config = policy.backbone.model.config
+    size, wide, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    narrow = size * config.num_key_value_heads // config.num_attention_heads
+    keys, rest = 2 * size * narrow, 2 * size * size + 3 * size * wide
+    attention = 4 * size * sum(depths)
+    layer = 2 * tokens * (keys + rest) + attention
+    words = len({w for form in FORMS.values() for pair in form.words for w in pair})
+    last = 2 * tokens * keys + 2 * ends * rest + attention * ends / tokens
+    upper = policy.backbone.shape.top_layers
+    return {
+        "once": layer * (layers - upper),
+        "era": layer * (upper - 1) + last + 2 * ends * size * words,
+    }
