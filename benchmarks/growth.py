@@ -28,7 +28,6 @@ def growth(progress: Progress = lambda text: None) -> Outcome:
     timeline = Timeline.load("smollm2")
     policies = [era_policy(timeline, era) for era in timeline.eras]
     base = base_policy(timeline)
-    _ = base.backbone.pace
     order = np.random.default_rng(0).permutation(len(shipped_bank().split("probe")))
     probe = [shipped_bank().split("probe").scenarios[i] for i in order]
     read_items(base, ScenarioBank(probe[:8]))  # warms up

@@ -19,7 +19,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import UsageError
 from ..storage import atomic_path, cache_folder, sha256_json, write_json
-from .calibration import Pace, measured_pace
+from .calibration import measured_pace
+from .packing import packed, standing_in
 from .store import StateStore
 from .trunk import Trunk, install_trunk
 
@@ -88,9 +89,10 @@ class Backbone:
         self.peft_config = shape.peft_config(model)
         model.requires_grad_(False)
         model.add_adapter(self.peft_config, SLOT)
+        self.pace = measured_pace(model, model.model.layers[0], fingerprint)
         lower = model.config.num_hidden_layers - shape.top_layers
         store = StateStore(self._store_folder(lower), MEMORY_BYTES, DISK_BYTES)
-        self.trunk: Trunk = install_trunk(model, lower, store)
+        self.trunk: Trunk = install_trunk(model, lower, store, self.pace)
         self._adapted = {
             f"{_PEFT_PREFIX}{name}": module
             for name, module in model.named_modules()
@@ -98,7 +100,6 @@ class Backbone:
         }
         self._merged: dict[str, Tensor] = {}
         self._merged_fingerprint = ""
-        self._pace: Pace | None = None
         self._slot = {
             _PEFT_PREFIX + name.replace(f".{SLOT}.", "."): parameter
             for name, parameter in model.named_parameters()
@@ -111,15 +112,8 @@ class Backbone:
         if self.model.device.type == "cuda":
             machine = torch.cuda.get_device_name()
         origin = [self.fingerprint, layers, str(self.model.dtype), torch.__version__, machine]
+        origin += [self.pace.packed]
         return cache_folder() / "trunk" / sha256_json(origin)[:24]
-
-    @property
-    def pace(self) -> Pace:
-        """How this machine runs this base fastest; measured once and kept in the user's cache."""
-        if self._pace is None:
-            self._pace = measured_pace(self.model, self.trunk.lower_layers[-1], self.fingerprint)
-            self.trunk.batch_tokens = self._pace.batch_tokens
-        return self._pace
 
     @contextmanager
     def using(self, weights: Weights, remember: bool = True) -> Iterator[PreTrainedModel]:
@@ -152,18 +146,19 @@ class Backbone:
                 yield model
                 return
             self._merge(weights)
-            plain = {name: module.get_base_layer().weight for name, module in self._adapted.items()}
-            data = {name: weight.data for name, weight in plain.items()}
-            was_merged = {name: module.merged_adapters for name, module in self._adapted.items()}
-            for name, module in self._adapted.items():
-                plain[name].data = self._merged[name]
-                module.merged_adapters = [SLOT]  # peft then uses the weight as it is
-            try:
-                yield model
-            finally:
+            layers = {name: module.get_base_layer() for name, module in self._adapted.items()}
+            data = {name: layer.weight.data for name, layer in layers.items()}
+            with standing_in({layers[n]: self._merged[n] for n in layers if self.pace.packed}):
                 for name, module in self._adapted.items():
-                    plain[name].data = data[name]
-                    module.merged_adapters = was_merged[name]
+                    if not self.pace.packed:
+                        layers[name].weight.data = self._merged[name]
+                    module.merged_adapters = [SLOT]  # peft then asks the layer alone
+                try:
+                    yield model
+                finally:
+                    for name, module in self._adapted.items():
+                        layers[name].weight.data = data[name]
+                        module.merged_adapters = []
 
     def _merge(self, weights: Weights) -> None:
         """Fill the copy of the adapted layers with base plus adapter."""
@@ -172,10 +167,10 @@ class Backbone:
             return
         self._merged_fingerprint = ""
         for name, module in self._adapted.items():
-            base = module.get_base_layer().weight
-            merged = self._merged.setdefault(name, torch.empty_like(base))
             down, up = weights[f"{name}.lora_A.weight"], weights[f"{name}.lora_B.weight"]
-            torch.addmm(base, up, down, alpha=module.scaling[SLOT], out=merged)
+            base = module.get_base_layer().weight
+            merged = torch.addmm(base, up, down, alpha=module.scaling[SLOT])
+            self._merged[name] = packed(merged) if self.pace.packed else merged
         self._merged_fingerprint = fingerprint
 
     def _point_at(self, weights: Weights) -> None:

@@ -7,17 +7,21 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
 from ..storage import cache_folder, sha256_json, write_json
+from .packing import can_pack, packed, standing_in
 
-BATCHES = (256, 512, 1024, 2048, 4096)  # tokens of one pass
+BATCHES = (512, 1024, 2048)  # tokens of one pass
 LENGTH = 16  # tokens of a row while measuring: about a statement
+ROUNDS, REPEATS = 4, 2
 _WORTH = 0.97  # a smaller batch that reaches this share of the best rate saves its memory
+_SMALL = 1 << 20  # weights of a layer that is too small to gain
+_PACKED_WORTH = 1.05  # clearly faster, so that the same machine does not decide now so, now so
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,13 @@ class Pace:
     Attributes:
         threads: of torch; 0 leaves them as they are.
         batch_tokens: tokens of one pass.
+        packed: are weights in oneDNN's layout faster? See :mod:`.packing`.
         tokens_per_second: through one layer, at that.
     """
 
     threads: int
     batch_tokens: int
+    packed: bool
     tokens_per_second: float
 
     @contextmanager
@@ -51,7 +57,8 @@ class Pace:
 def measured_pace(model: PreTrainedModel, layer: nn.Module, fingerprint: str) -> Pace:
     """The pace of a base on this machine, measured unless the cache has it.
 
-    Neither threads nor batch size change what is computed, only how fast.
+    Neither threads nor batch size change what is computed, only how fast; packed weights change
+    the last bits.
 
     Args:
         model: the base.
@@ -73,18 +80,27 @@ def measured_pace(model: PreTrainedModel, layer: nn.Module, fingerprint: str) ->
 
 
 def _measure(model: PreTrainedModel, layer: nn.Module) -> Pace:
-    threads = _thread_choices(model.device)
+    weights = {part: part.weight for part in layer.modules() if isinstance(part, nn.Linear)}
+    packs = False
+    if sum(w.numel() for w in weights.values()) > _SMALL and all(map(can_pack, weights.values())):
+        weights = {part: packed(weight) for part, weight in weights.items()}
+        plain = Pace(0, 1024, False, 0.0)
+        with_packed, without = 0.0, 0.0
+        for _ in range(ROUNDS):  # in turns: the machine's speed may drift
+            without = max(without, _rate(model, layer, plain))
+            with standing_in(weights):
+                with_packed = max(with_packed, _rate(model, layer, plain))
+        packs = with_packed > _PACKED_WORTH * without
     rates = {}
-    for count in threads:
-        pace = Pace(count, BATCHES[0], 0.0)
-        with pace.threads_set():
+    with standing_in(weights if packs else {}):
+        for threads in _thread_choices(model.device):
             for tokens in BATCHES:
-                rates[count, tokens] = _rate(model, layer, tokens)
+                pace = Pace(threads, tokens, packs, 0.0)
+                rates[pace] = _rate(model, layer, pace)
     best = max(rates.values())
-    tokens, count = min(
-        (tokens, -count) for (count, tokens), rate in rates.items() if rate >= _WORTH * best
-    )
-    return Pace(-count, tokens, round(rates[-count, tokens], 1))
+    good = [pace for pace, rate in rates.items() if rate >= _WORTH * best]
+    pace = min(good, key=lambda pace: (pace.batch_tokens, -pace.threads))
+    return replace(pace, tokens_per_second=round(rates[pace], 1))
 
 
 def _thread_choices(device: torch.device) -> list[int]:
@@ -96,19 +112,20 @@ def _thread_choices(device: torch.device) -> list[int]:
 
 
 @torch.inference_mode()
-def _rate(model: PreTrainedModel, layer: nn.Module, tokens: int, repeats: int = 3) -> float:
-    """Tokens a second through one layer."""
-    rows = tokens // LENGTH
+def _rate(model: PreTrainedModel, layer: nn.Module, pace: Pace) -> float:
+    """Tokens a second through one layer at a pace."""
+    rows = pace.batch_tokens // LENGTH
     own = torch.Generator().manual_seed(0)  # the user's random numbers stay as they are
     hidden = torch.randn(rows, LENGTH, model.config.hidden_size, generator=own)
     hidden = hidden.to(model.device, model.dtype)
     positions = torch.arange(LENGTH, device=model.device).unsqueeze(0)
     angles = model.model.rotary_emb(hidden, position_ids=positions)
     seconds = []
-    for _ in range(repeats + 1):  # the first one warms up
-        start = time.perf_counter()
-        layer(hidden, position_ids=positions, position_embeddings=angles)
-        if model.device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return tokens / min(seconds[1:])
+    with pace.threads_set():
+        for _ in range(REPEATS + 1):  # the first one warms up
+            start = time.perf_counter()
+            layer(hidden, position_ids=positions, position_embeddings=angles)
+            if model.device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - start)
+    return rows * LENGTH / min(seconds[1:])

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
+from .calibration import Pace
+from .packing import packed, standing_in
 from .store import StateStore
 from .trees import Tree, equal_batches, stack
 
@@ -72,16 +74,14 @@ class Trunk(nn.Module):
         decoder: the transformer without its head, e.g. ``LlamaModel``.
         layers: number of lower layers that belong to the trunk.
         store: the memory.
-        batch_tokens: tokens of one pass.
+        pace: how this machine runs the base fastest.
     """
 
-    def __init__(
-        self, decoder: nn.Module, layers: int, store: StateStore, batch_tokens: int
-    ) -> None:
+    def __init__(self, decoder: nn.Module, layers: int, store: StateStore, pace: Pace) -> None:
         super().__init__()
         self.embedding: nn.Embedding = decoder.embed_tokens  # type: ignore[assignment]
         self.store = store
-        self.batch_tokens = batch_tokens
+        self.pace = pace
         self.active = False
         self.read: Tensor | None = None
         self._layers = layers
@@ -159,20 +159,34 @@ class Trunk(nn.Module):
                 found[tree.key] = known.to(device)
             else:
                 missing[tree.key] = tree
-        new = list(missing.values())
-        for batch in equal_batches(new, self.batch_tokens):
-            for index, state in zip(batch, self.compute([new[i] for i in batch]), strict=True):
-                found[new[index].key] = state
-                self.store.put(new[index].key, state)
+        for tree, state in zip(missing.values(), self.compute(list(missing.values())), strict=True):
+            found[tree.key] = state
+            self.store.put(tree.key, state)
         return [found[tree.key] for tree in trees]
 
     @torch.no_grad()
-    def compute(self, trees: Sequence[Tree]) -> Tensor:
-        """Run the lower layers, shape (trees, longest, hidden)."""
-        ids, positions, mask = (
-            None if part is None else part.to(self.weight.device) for part in stack(trees)
-        )
-        return self._run(self.lower_layers, self.embedding(ids), positions, mask)
+    def compute(self, trees: Sequence[Tree]) -> list[Tensor]:
+        """Run the lower layers over trees: (tokens, hidden) of each.
+
+        Layer by layer over all batches, so that only one layer's weights are packed at a time.
+        """
+        device = self.weight.device
+        batches = equal_batches(trees, self.pace.batch_tokens)
+        stacked = [stack([trees[index] for index in batch]) for batch in batches]
+        hidden = [self.embedding(ids.to(device)) for ids, _, _ in stacked]
+        for layer in self.lower_layers if batches else ():
+            linears = [part for part in layer.modules() if isinstance(part, nn.Linear)]
+            weights = {part: packed(part.weight) for part in linears if self.pace.packed}
+            with standing_in(weights):
+                for number, (_, positions, mask) in enumerate(stacked):
+                    seen = None if mask is None else mask.to(device)
+                    hidden[number] = self._run([layer], hidden[number], positions.to(device), seen)
+        states = {
+            index: state
+            for batch, part in zip(batches, hidden, strict=True)
+            for index, state in zip(batch, part, strict=True)
+        }
+        return [states[index] for index in range(len(trees))]
 
     @torch.no_grad()
     def prefill(self, ids: Tensor, mask: Tensor, positions: Tensor) -> tuple[Tensor, DynamicCache]:
@@ -266,12 +280,10 @@ def _consecutive(positions: Tensor | None, mask: Tensor | None) -> bool:
     return bool(steps.all())
 
 
-def install_trunk(
-    model: PreTrainedModel, layers: int, store: StateStore, batch_tokens: int = 1024
-) -> Trunk:
+def install_trunk(model: PreTrainedModel, layers: int, store: StateStore, pace: Pace) -> Trunk:
     """Give ``model`` a trunk of its lowest ``layers`` layers, in place."""
     decoder = model.model
-    trunk = Trunk(decoder, layers, store, batch_tokens)
+    trunk = Trunk(decoder, layers, store, pace)
     decoder.layers = nn.ModuleList(
         _Below(layer, trunk) if index < layers else layer
         for index, layer in enumerate(decoder.layers)
