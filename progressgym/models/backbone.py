@@ -26,7 +26,7 @@ from .trunk import Trunk, install_trunk
 
 SLOT = "policy"
 _PEFT_PREFIX = "base_model.model."  # how peft names the parameters in its files
-MEMORY_BYTES = 256 << 20  # of trunk states in memory
+MEMORY_BYTES = 128 << 20  # of trunk states in memory
 DISK_BYTES = 2 << 30  # and in the user's cache
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -166,6 +166,7 @@ class Backbone:
         if fingerprint == self._merged_fingerprint:
             return
         self._merged_fingerprint = ""
+        self._merged.clear()  # first, so that its memory is taken again
         for name, module in self._adapted.items():
             down, up = weights[f"{name}.lora_A.weight"], weights[f"{name}.lora_B.weight"]
             base = module.get_base_layer().weight

@@ -161,11 +161,10 @@ class Policy:
         Returns:
             Shape (len(prompts), len(tokens)), on the CPU.
         """
-        rows = tuple(tuple(row) for row in self.encode(prompts))
-        result = torch.empty(len(rows), len(tokens))
+        result = torch.empty(len(prompts), len(tokens))
         with self.backbone.reading(self.weights) as model:
             head = model.get_output_embeddings().weight[list(tokens)]
-            for members, layout in _packed(rows, self.backbone.pace.batch_tokens):
+            for members, layout in _packed(self.backbone, tuple(prompts)):
                 placed = layout.to(model.device)
                 logits = read_states(model, placed)[placed.reading] @ head.T
                 result[members] = logits.float().cpu()
@@ -210,10 +209,9 @@ def _plain(encoded: Encoded) -> Plain:
 
 
 @lru_cache(maxsize=8)  # all eras are asked the same prompts
-def _packed(
-    prompts: tuple[tuple[int, ...], ...], batch_tokens: int
-) -> list[tuple[list[int], Layout]]:
+def _packed(backbone: Backbone, prompts: tuple[str, ...]) -> list[tuple[list[int], Layout]]:
     """How to read what follows each of many prompts."""
+    rows = backbone.tokenizer(list(prompts), add_special_tokens=False)["input_ids"]
     any_token = (0,)
-    ends = [(prompt, any_token) for prompt in prompts]
-    return list(passes(ends, pack(prompts, PACK_TOKENS), batch_tokens))
+    ends = [(row, any_token) for row in rows]
+    return list(passes(ends, pack(rows, PACK_TOKENS), backbone.pace.batch_tokens))
