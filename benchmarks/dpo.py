@@ -69,7 +69,7 @@ def _compare(
     progress(f"{instrument}s: TRL")
     with tempfile.TemporaryDirectory() as folder:
         policy.save(Path(folder) / "start")
-        model = _stock_model(Path(folder) / "start")
+        model = stock_model(Path(folder) / "start")
         stock = timed(lambda: losses.append(train_stock(model, policy, answers)))
     error = float(np.abs(np.array(losses[0]) - np.array(losses[2])).max())
     return {
@@ -94,7 +94,8 @@ def answered(policy: Policy, instrument: Instrument, pairs: int) -> list[Pair]:
     return [p if p.preference == 1.0 else s for p, s in zip(found, swapped, strict=True)]
 
 
-def _stock_model(adapter: Path) -> Any:
+def stock_model(adapter: Path) -> Any:
+    """The plain base with an adapter that peft loads and trains."""
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
@@ -102,8 +103,14 @@ def _stock_model(adapter: Path) -> Any:
     return PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
 
 
-def train_stock(model: Any, policy: Policy, answers: Sequence[Pair]) -> list[float]:
-    """Train a stock model with TRL's own trainer; the loss of each optimizer step.
+def train_stock(
+    model: Any,
+    policy: Policy,
+    answers: Sequence[Pair],
+    settings: DPOSettings = SETTINGS,
+    reference: Any = None,
+) -> list[float]:
+    """Train a model with TRL's own trainer; the loss of each optimizer step.
 
     An example is a prompt with all of its pairs, as in ours, so that the seed gives the same
     order; the collator makes TRL's own batches of them. TRL appends an end token to every
@@ -134,15 +141,16 @@ def train_stock(model: Any, policy: Policy, answers: Sequence[Pair]) -> list[flo
     with tempfile.TemporaryDirectory() as folder:
         trainer = Stock(
             model=model,
+            ref_model=reference,
             args=DPOConfig(
                 **quiet_arguments(folder),
-                beta=SETTINGS.beta,
-                learning_rate=SETTINGS.learning_rate,
-                num_train_epochs=SETTINGS.epochs,
-                per_device_train_batch_size=SETTINGS.batch,
+                beta=settings.beta,
+                learning_rate=settings.learning_rate,
+                num_train_epochs=settings.epochs,
+                per_device_train_batch_size=settings.batch,
                 lr_scheduler_type="linear",
                 warmup_steps=0.1,
-                seed=SETTINGS.seed,
+                seed=settings.seed,
                 bf16=False,
                 gradient_checkpointing=False,
                 activation_checkpointing=False,

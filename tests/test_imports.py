@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("challenges", "algorithms", "corpora", "leaderboard")
+ROOMS = ("challenges", "algorithms", "benchmarks", "corpora", "leaderboard")
 
 
 def imported(source: str, package: str) -> set[str]:
@@ -81,6 +81,13 @@ def test_rooms_import_the_core_and_themselves_only(room: str) -> None:
     assert paths
     for path in paths:
         assert rooms_imported_by(path) <= {room}, path
+
+
+def test_only_the_models_know_that_there_is_a_trunk() -> None:
+    paths = [path for folder in ("progressgym", *ROOMS) for path in modules(folder)]
+    above = [p for p in paths if p.relative_to(ROOT).parts[:2] != ("progressgym", "models")]
+    assert len(above) > 30
+    assert [p for p in above if "trunk" in p.read_text(encoding="utf-8").lower()] == []
 
 
 def test_importing_the_core_loads_no_room_before_something_is_looked_up() -> None:

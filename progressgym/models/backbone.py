@@ -85,7 +85,7 @@ class Backbone:
         self.fingerprint = fingerprint
         self.shape = shape
         self.lock = threading.RLock()
-        self.logprobs: dict[str, dict] = {}  # what was read; see Policy.encoded_logprobs
+        self.logprobs: dict[str, list[float]] = {}  # what was read; see Policy.encoded_logprobs
         self.peft_config = shape.peft_config(model)
         model.requires_grad_(False)
         model.add_adapter(self.peft_config, SLOT)
@@ -148,6 +148,7 @@ class Backbone:
             self._merge(weights)
             layers = {name: module.get_base_layer() for name, module in self._adapted.items()}
             data = {name: layer.weight.data for name, layer in layers.items()}
+            outer = {name: module.merged_adapters for name, module in self._adapted.items()}
             with standing_in({layers[n]: self._merged[n] for n in layers if self.pace.packed}):
                 for name, module in self._adapted.items():
                     if not self.pace.packed:
@@ -158,7 +159,7 @@ class Backbone:
                 finally:
                     for name, module in self._adapted.items():
                         layers[name].weight.data = data[name]
-                        module.merged_adapters = []
+                        module.merged_adapters = outer[name]
 
     def _merge(self, weights: Weights) -> None:
         """Fill the copy of the adapted layers with base plus adapter."""

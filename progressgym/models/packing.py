@@ -42,10 +42,13 @@ def product(inputs: Tensor, weight: Tensor) -> Tensor:
 @contextmanager
 def standing_in(weights: Mapping[nn.Linear, Tensor]) -> Iterator[None]:
     """Within the block these layers, which have no bias, multiply by packed weights instead."""
+    before = {layer: vars(layer).get("forward") for layer in weights}
     for layer, weight in weights.items():
         layer.forward = lambda inputs, weight=weight: product(inputs, weight)  # type: ignore[method-assign, misc]
     try:
         yield
     finally:
-        for layer in weights:
+        for layer, forward in before.items():
             del layer.forward
+            if forward is not None:  # within another such block
+                layer.forward = forward  # type: ignore[method-assign]

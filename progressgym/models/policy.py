@@ -133,11 +133,12 @@ class Policy:
             memory.clear()
         memory.update(self._read(missing))
         result = torch.empty(len(encoded))
-        for group, key in zip(groups, keys, strict=True):
-            result[group] = torch.tensor([memory[key][_plain(encoded[i])] for i in group])
+        for group, sequences, key in zip(groups, asked, keys, strict=True):
+            known = dict(zip(sequences, memory[key], strict=True))
+            result[group] = torch.tensor([known[_plain(encoded[i])] for i in group])
         return result
 
-    def _read(self, asked: dict[str, list[Plain]]) -> dict[str, dict[Plain, float]]:
+    def _read(self, asked: dict[str, list[Plain]]) -> dict[str, list[float]]:
         """Log-probabilities of some groups of sequences, each group a tree of its own."""
         sequences = [sequence for group in asked.values() for sequence in group]
         bounds = np.cumsum([0, *map(len, asked.values())])
@@ -147,10 +148,7 @@ class Policy:
             for members, layout in passes(sequences, groups, self.backbone.pace.batch_tokens):
                 scores[members] = sequence_logprobs(model, layout.to(model.device)).cpu()
         found = scores.tolist()
-        return {
-            key: {sequences[i]: found[i] for i in group}
-            for key, group in zip(asked, groups, strict=True)
-        }
+        return {key: [found[i] for i in group] for key, group in zip(asked, groups, strict=True)}
 
     def next_token_logits(self, prompts: Sequence[str], tokens: Sequence[int]) -> Tensor:
         """Logits of some tokens after each prompt; differences of them are log-odds.
