@@ -18,8 +18,7 @@ from progressgym.models.fetch import fetch_smollm2
 from progressgym.pairs import Pair
 from progressgym.registry import register
 from progressgym.timeline import Timeline
-from progressgym.training.dpo import DPOSettings, train_dpo
-from progressgym.training.trainers import quiet_arguments
+from progressgym.training.dpo import DPOSettings, dpo_config, train_dpo
 from progressgym.values.instruments import questions
 from progressgym.values.scenarios import Instrument, shipped_bank
 
@@ -116,7 +115,7 @@ def train_stock(
     order; the collator makes TRL's own batches of them. TRL appends an end token to every
     response, which ours have not; that one step of its preparation is left out.
     """
-    from trl import DPOConfig, DPOTrainer
+    from trl import DPOTrainer
     from trl.trainer.dpo_trainer import DataCollatorForPreference
 
     losses: list[float] = []
@@ -142,20 +141,7 @@ def train_stock(
         trainer = Stock(
             model=model,
             ref_model=reference,
-            args=DPOConfig(
-                **quiet_arguments(folder),
-                beta=settings.beta,
-                learning_rate=settings.learning_rate,
-                num_train_epochs=settings.epochs,
-                per_device_train_batch_size=settings.batch,
-                lr_scheduler_type="linear",
-                warmup_steps=0.1,
-                seed=settings.seed,
-                bf16=False,
-                gradient_checkpointing=False,
-                activation_checkpointing=False,
-                disable_tqdm=True,
-            ),
+            args=dpo_config(folder, settings),
             data_collator=lambda rows: collate([pair for row in rows for pair in row["pairs"]]),
             train_dataset=Dataset.from_list([{"pairs": pairs} for pairs in groups.values()]),
             processing_class=tokenizer,

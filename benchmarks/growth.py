@@ -28,8 +28,10 @@ def growth(progress: Progress = lambda text: None) -> Outcome:
     timeline = Timeline.load("smollm2")
     policies = [era_policy(timeline, era) for era in timeline.eras]
     base = base_policy(timeline)
-    order = np.random.default_rng(0).permutation(len(shipped_bank().split("probe")))
-    probe = [shipped_bank().split("probe").scenarios[i] for i in order]
+    shipped = shipped_bank()
+    scenarios_known = shipped.split("probe").scenarios
+    order = np.random.default_rng(0).permutation(len(scenarios_known))
+    probe = [scenarios_known[i] for i in order]
     read_items(base, ScenarioBank(probe[:8]))  # warms up
     probe = probe[8:]
 
@@ -43,7 +45,7 @@ def growth(progress: Progress = lambda text: None) -> Outcome:
         bank, probe = ScenarioBank(probe[:size]), probe[size:]
         scenarios.append(timed(lambda b=bank: read_items(policies[0], b)))  # type: ignore[misc]
 
-    asked = [p.answered(1.0) for p in questions(shipped_bank().split("query"))]
+    asked = [p.answered(1.0) for p in questions(shipped.split("query"))]
     pairs = []
     for size in PAIRS:
         progress(f"{size} pairs")

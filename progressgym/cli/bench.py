@@ -41,6 +41,8 @@ def bench(
     from .. import registry
     from ..benchmark import run_apart
 
+    if to is not None and to.is_dir():
+        raise UsageError(f"--to {to} is a folder; name a file, such as bench.html.")
     known = registry.names("benchmark")
     chosen = split(names) if names else known
     entries = {name: registry.find("benchmark", name) for name in chosen}
@@ -59,8 +61,6 @@ def bench(
     if to is not None:
         from ..benchmark_page import write_benchmark_page
 
-        if to.is_dir():
-            raise UsageError(f"--to {to} is a folder; name a file, such as bench.html.")
         write_benchmark_page(outcomes, to)
     if as_json:
         figures = {key: value for o in outcomes.values() for key, value in o.figures.items()}

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -17,7 +15,15 @@ from ..errors import UsageError
 from ..storage import sha256_json
 from .backbone import Backbone, Weights, weights_fingerprint
 from .generation import generate
-from .reading import Encoded, Layout, by_prompt, passes, read_states, sequence_logprobs
+from .reading import (
+    Encoded,
+    Layout,
+    by_prompt,
+    passes,
+    read_states,
+    sequence_logprobs,
+    side_by_side,
+)
 from .trees import pack
 
 Plain = tuple[tuple[int, ...], tuple[int, ...]]
@@ -141,8 +147,7 @@ class Policy:
     def _read(self, asked: dict[str, list[Plain]]) -> dict[str, list[float]]:
         """Log-probabilities of some groups of sequences, each group a tree of its own."""
         sequences = [sequence for group in asked.values() for sequence in group]
-        bounds = np.cumsum([0, *map(len, asked.values())])
-        groups = [range(start, stop) for start, stop in pairwise(bounds)]
+        groups = side_by_side(map(len, asked.values()))
         scores = torch.empty(len(sequences))
         with self.backbone.reading(self.weights) as model:
             for members, layout in passes(sequences, groups, self.backbone.pace.batch_tokens):

@@ -7,9 +7,9 @@ is read, and once, however many responses read it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -117,9 +117,13 @@ def passes(
     trees, _ = _grow_all([_inputs(sequence) for sequence in encoded], groups)
     for batch in equal_batches(trees, batch_tokens):
         members = [sequence for row in batch for sequence in groups[row]]
-        bounds = np.cumsum([0, *(len(groups[row]) for row in batch)])
-        rows = [range(start, stop) for start, stop in pairwise(bounds)]
+        rows = side_by_side(len(groups[row]) for row in batch)
         yield members, lay_out([encoded[i] for i in members], rows)
+
+
+def side_by_side(sizes: Iterable[int]) -> list[range]:
+    """Ranges of these sizes, one after the other from 0: the groups of sequences in order."""
+    return [range(start, stop) for start, stop in pairwise(accumulate(sizes, initial=0))]
 
 
 def _inputs(encoded: Encoded) -> tuple[int, ...]:

@@ -172,15 +172,17 @@ class Trunk(nn.Module):
         """
         device = self.weight.device
         batches = equal_batches(trees, self.pace.batch_tokens)
-        stacked = [stack([trees[index] for index in batch]) for batch in batches]
-        hidden = [self.embedding(ids.to(device)) for ids, _, _ in stacked]
+        stacked = [
+            [None if part is None else part.to(device) for part in stack([trees[i] for i in batch])]
+            for batch in batches
+        ]
+        hidden = [self.embedding(ids) for ids, _, _ in stacked]
         for layer in self.lower_layers if batches else ():
             linears = [part for part in layer.modules() if isinstance(part, nn.Linear)]
             weights = {part: packed(part.weight) for part in linears if self.pace.packed}
             with standing_in(weights):
                 for number, (_, positions, mask) in enumerate(stacked):
-                    seen = None if mask is None else mask.to(device)
-                    hidden[number] = self._run([layer], hidden[number], positions.to(device), seen)
+                    hidden[number] = self._run([layer], hidden[number], positions, mask)
         states = {
             index: state
             for batch, part in zip(batches, hidden, strict=True)

@@ -67,20 +67,7 @@ def train_dpo(
     with tempfile.TemporaryDirectory() as folder, policy.active() as model:
         trainer = _GradedDPOTrainer(
             model=model,
-            args=DPOConfig(
-                **quiet_arguments(folder),
-                beta=settings.beta,
-                learning_rate=settings.learning_rate,
-                num_train_epochs=settings.epochs,
-                per_device_train_batch_size=settings.batch,
-                lr_scheduler_type="linear",
-                warmup_steps=0.1,
-                seed=settings.seed,
-                bf16=torch.cuda.is_available(),
-                activation_checkpointing=False,  # saves memory that short pairs do not need
-                disable_tqdm=True,
-                precompute_ref_log_probs=True,
-            ),
+            args=dpo_config(folder, settings, precompute_ref_log_probs=True),
             data_collator=_collate,
             train_dataset=dataset,
             processing_class=policy.backbone.tokenizer,
@@ -93,6 +80,30 @@ def train_dpo(
         finally:
             model.__dict__.pop("forward", None)  # TRL wraps it anew in every trainer
             model.eval()
+
+
+def dpo_config(folder: str, settings: DPOSettings, **changes: Any) -> DPOConfig:
+    """TRL's configuration of a training with these settings.
+
+    Args:
+        folder: for what TRL writes.
+        settings: ours.
+        changes: further arguments of TRL's.
+    """
+    return DPOConfig(
+        **quiet_arguments(folder),
+        beta=settings.beta,
+        learning_rate=settings.learning_rate,
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch,
+        lr_scheduler_type="linear",
+        warmup_steps=0.1,
+        seed=settings.seed,
+        bf16=torch.cuda.is_available(),
+        activation_checkpointing=False,  # saves memory that short pairs do not need
+        disable_tqdm=True,
+        **changes,
+    )
 
 
 class _GradedDPOTrainer(DPOTrainer):
