@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,7 @@ import torch
 from torch import nn
 
 from progressgym.benchmark import Outcome, Progress, timed
+from progressgym.cli.console import quiet_libraries
 from progressgym.errors import UsageError
 from progressgym.models import Policy, era_policy
 from progressgym.models.fetch import fetch_smollm2
@@ -32,38 +37,38 @@ def measure(progress: Progress = lambda text: None) -> Outcome:
     """Nine-era value vectors against lm-evaluation-harness on the same items.
 
     The harness is its own ``hf`` model with ``logits_cache``, on nine checkpoints merged
-    beforehand, at its best batch size. Loading and merging are timed on neither side; the two
-    take turns of three eras, so that a drift of the machine's speed meets both.
+    beforehand, at its best batch size, in a process of its own: neither side works in a memory
+    that the other has stirred up. Loading and merging are timed on neither side; the two take
+    turns of three eras, so that a drift of the machine's speed meets both.
     """
     timeline = Timeline.load("smollm2")
     policies = [era_policy(timeline, era) for era in timeline.eras]
     bank = shipped_bank().split("probe").first(ITEMS)
     asked = _questions(bank)
     flops = _useful_flops(policies[0], sorted({text for text, _ in asked}))
-    progress("choosing the harness's batch size")
-    batch = _best_batch(_merged(timeline, 0), asked[: len(asked) // 8])
     ours = harness = used = error = 0.0
     possible = np.zeros(2)
-    for turn in range(0, len(policies), TURN):
-        numbers = range(turn, min(turn + TURN, len(policies)))
-        scores = {}
-        for number in numbers:
-            progress(f"{policies[number].name}: the harness")
-            model = _harness(_merged(timeline, number), batch)
-            start = time.perf_counter()
-            scores[number] = _ask(model, asked)
-            harness += time.perf_counter() - start
-            del model
-        for number in numbers:
-            progress(f"{policies[number].name}: ours")
-            peaks = gemm_peaks()
-            start = time.perf_counter()
-            items = read_items(policies[number], bank)
-            seconds = time.perf_counter() - start
-            ours += seconds
-            possible = possible + seconds * (peaks + gemm_peaks()) / 2
-            used += flops["era"] + (flops["once"] if number == 0 else 0)
-            error = max(error, _error(policies[number], bank, items, asked, scores[number]))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _quiet) as apart:
+        progress("choosing the harness's batch size")
+        batch = apart.submit(_best_batch, timeline, asked[: len(asked) // 8]).result()
+        for turn in range(0, len(policies), TURN):
+            numbers = range(turn, min(turn + TURN, len(policies)))
+            scores = {}
+            for number in numbers:
+                progress(f"{policies[number].name}: the harness")
+                seconds, answers = apart.submit(_ask_era, timeline, number, batch, asked).result()
+                scores[number] = answers
+                harness += seconds
+            for number in numbers:
+                progress(f"{policies[number].name}: ours")
+                peaks = gemm_peaks()
+                start = time.perf_counter()
+                items = read_items(policies[number], bank)
+                seconds = time.perf_counter() - start
+                ours += seconds
+                possible = possible + seconds * (peaks + gemm_peaks()) / 2
+                used += flops["era"] + (flops["once"] if number == 0 else 0)
+                error = max(error, _error(policies[number], bank, items, asked, scores[number]))
     return Outcome(
         figures={
             "measure_speedup": harness / ours,
@@ -128,11 +133,29 @@ def _ask(model: Any, asked: Sequence[tuple[str, str]]) -> list[float]:
     return [score for score, _ in model.loglikelihood(requests, disable_tqdm=True)]
 
 
-def _best_batch(model: Any, asked: Sequence[tuple[str, str]]) -> int:
-    seconds = {}
-    for size in BATCH_SIZES:
-        harness = _harness(model, size)
-        seconds[size] = min(timed(lambda h=harness: _ask(h, asked)) for _ in range(2))  # type: ignore[misc]
+def _quiet() -> None:
+    """In the harness's process: the output of this one is for figures alone."""
+    sys.stdout = sys.stderr
+    quiet_libraries()
+
+
+def _ask_era(
+    timeline: Timeline, number: int, batch: int, asked: Sequence[tuple[str, str]]
+) -> tuple[float, list[float]]:
+    """Seconds that the harness takes for an era, and its answers."""
+    model = _harness(_merged(timeline, number), batch)
+    start = time.perf_counter()
+    scores = _ask(model, asked)
+    return time.perf_counter() - start, scores
+
+
+def _best_batch(timeline: Timeline, asked: Sequence[tuple[str, str]]) -> int:
+    """The harness's fastest batch size."""
+    model = _merged(timeline, 0)
+    seconds = {
+        size: min(timed(partial(_ask, _harness(model, size), asked)) for _ in range(2))
+        for size in BATCH_SIZES
+    }
     return min(seconds, key=lambda size: seconds[size])
 
 

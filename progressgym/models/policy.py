@@ -19,6 +19,7 @@ from .reading import (
     Encoded,
     Layout,
     by_prompt,
+    in_bulk,
     passes,
     read_states,
     sequence_logprobs,
@@ -150,8 +151,9 @@ class Policy:
         groups = side_by_side(map(len, asked.values()))
         scores = torch.empty(len(sequences))
         with self.backbone.reading(self.weights) as model:
-            for members, layout in passes(sequences, groups, self.backbone.pace.batch_tokens):
-                scores[members] = sequence_logprobs(model, layout.to(model.device)).cpu()
+            planned = passes(sequences, groups, self.backbone.pace.batch_tokens)
+            for members, layout in in_bulk(model, planned):
+                scores[members] = sequence_logprobs(model, layout).cpu()
         found = scores.tolist()
         return {key: [found[i] for i in group] for key, group in zip(asked, groups, strict=True)}
 
@@ -167,9 +169,8 @@ class Policy:
         result = torch.empty(len(prompts), len(tokens))
         with self.backbone.reading(self.weights) as model:
             head = model.get_output_embeddings().weight[list(tokens)]
-            for members, layout in _packed(self.backbone, tuple(prompts)):
-                placed = layout.to(model.device)
-                logits = read_states(model, placed)[placed.reading] @ head.T
+            for members, layout in in_bulk(model, _packed(self.backbone, tuple(prompts))):
+                logits = read_states(model, layout)[layout.reading] @ head.T
                 result[members] = logits.float().cpu()
         return result
 
