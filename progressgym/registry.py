@@ -1,8 +1,8 @@
-"""One registry for challenges, algorithms, corpus readers and benchmarks, ours and others'.
+"""One registry for challenges, algorithms, corpora, their sources and benchmarks, ours and others'.
 
 A module that registers is named in an entry point of its package (group
-``progressgym.challenges``, ``progressgym.algorithms``, ``progressgym.corpora`` or
-``progressgym.benchmarks``) and imported when a name is first looked up.
+``progressgym.challenges``, ``progressgym.algorithms``, ``progressgym.corpora``,
+``progressgym.sources`` or ``progressgym.benchmarks``) and imported when a name is first looked up.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from .algorithm import Algorithm
     from .challenge import Challenge
 
-Kind = Literal["challenge", "algorithm", "corpus", "benchmark"]
+Kind = Literal["challenge", "algorithm", "corpus", "source", "benchmark"]
 Registered = TypeVar("Registered", bound=Callable[..., Any])
 
 _GROUPS: dict[Kind, str] = {
     "challenge": "progressgym.challenges",
     "algorithm": "progressgym.algorithms",
     "corpus": "progressgym.corpora",
+    "source": "progressgym.sources",
     "benchmark": "progressgym.benchmarks",
 }
 _entries: dict[Kind, dict[str, Callable[..., Any]]] = {kind: {} for kind in _GROUPS}

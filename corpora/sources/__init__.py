@@ -1,0 +1,1 @@
+"""Where texts come from: one small file for each kind of collection."""
