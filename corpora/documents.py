@@ -109,7 +109,8 @@ class Part:
         path: the file; None for what is not a file.
         start: first byte.
         stop: where to stop, in bytes; a line that begins before it is read to its end.
-        revision: stands for the content of what is not a file.
+        revision: stands for the content of what is not a file, and for what else a document depends
+            on, such as its row in a catalogue.
     """
 
     name: str
@@ -126,10 +127,10 @@ class Part:
         return (self.path.stat().st_size if self.stop is None else self.stop) - self.start
 
     def fingerprint(self) -> str:
-        """sha256 of the content."""
+        """sha256 of the content and the revision."""
+        digest = hashlib.sha256(self.revision.encode())
         if self.path is None:
-            return hashlib.sha256(self.revision.encode()).hexdigest()
-        digest = hashlib.sha256()
+            return digest.hexdigest()
         left = self.size
         with self.path.open("rb") as file:
             file.seek(self.start)

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 _DOCUMENT: list[tuple[str, pa.DataType]] = [
+    ("block", pa.string()),  # of input; documents/BLOCK.parquet has the same rows, in order
     ("name", pa.string()),  # source/source_id
     ("work", pa.string()),  # shared by editions and volumes
     ("source", pa.string()),

@@ -24,12 +24,12 @@ UNCOVERED = "not in this bank"
 SKILL_RANGE = (-1.0, 1.2)
 """Skills beyond are drawn at the edge; the reader can still see their value on hover."""
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _SYMBOLS = ("circle", "square", "diamond", "cross", "star", "hexagon", "pentagon")
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _GREY, _GRID = "#808080", "rgba(128,128,128,0.25)"
 _CLEAR = "rgba(0,0,0,0)"
-_LEGEND = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "bgcolor": _CLEAR}
+LEGEND = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "bgcolor": _CLEAR}
 _SKILL_AXIS = {"range": [SKILL_RANGE[0] - 0.06, SKILL_RANGE[1] + 0.06], "title": {"text": "skill"}}
 _DIVERGING = ((0.0, "#0072B2"), (0.5, "rgba(128,128,128,0.08)"), (1.0, "#D55E00"))
 
@@ -107,11 +107,11 @@ def value_panels(
         height: in pixels.
     """
     ranges = value_ranges([bands]) if ranges is None else ranges
-    eras = [_text(era) for era in bands.eras]
+    eras = [plain_text(era) for era in bands.eras]
     shown = sorted({0, (len(eras) - 1) // 2, len(eras) - 1})
     figures = {}
     for column, dimension in enumerate(DIMENSIONS):
-        figure = _figure(
+        figure = blank_figure(
             height,
             {"l": 36, "r": 8, "t": 18, "b": 26},
             xaxis={
@@ -142,8 +142,8 @@ def value_panels(
 
 def skill_by_era(runs: Runs) -> go.Figure:
     """Skill of each step, a line an algorithm: the mean over seeds with the seeds' range."""
-    eras = [_text(era) for era in target_eras(next(iter(runs.values()))[0])]
-    figure = _figure(
+    eras = [plain_text(era) for era in target_eras(next(iter(runs.values()))[0])]
+    figure = blank_figure(
         380,
         {"l": 48, "r": 12, "t": 28, "b": 40},
         xaxis={
@@ -153,7 +153,7 @@ def skill_by_era(runs: Runs) -> go.Figure:
             "categoryarray": eras,
         },
         yaxis=_SKILL_AXIS,
-        legend=_LEGEND,
+        legend=LEGEND,
     )
     for index, (label, results) in enumerate(runs.items()):
         rows = _skills([skill_by_step(r.trajectory) for r in results])
@@ -166,20 +166,20 @@ def skill_by_era(runs: Runs) -> go.Figure:
 def cost_curve(curve: Curve) -> go.Figure:
     """A cost against a size, both on logarithmic axes: a straight line is a power law."""
     axes = [
-        {"type": "log", "dtick": "D1", "title": {"text": _text(title)}}
+        {"type": "log", "dtick": "D1", "title": {"text": plain_text(title)}}
         for title in (curve.x_title, curve.y_title)
     ]
-    figure = _figure(
-        320, {"l": 60, "r": 12, "t": 28, "b": 48}, xaxis=axes[0], yaxis=axes[1], legend=_LEGEND
+    figure = blank_figure(
+        320, {"l": 60, "r": 12, "t": 28, "b": 48}, xaxis=axes[0], yaxis=axes[1], legend=LEGEND
     )
     for index, (name, costs) in enumerate(curve.lines.items()):
         figure.add_trace(
             go.Scatter(
                 x=curve.x,
                 y=costs,
-                name=_text(name),
+                name=plain_text(name),
                 mode="lines+markers",
-                line={"color": _COLOURS[index], "dash": _DASHES[index]},
+                line={"color": COLOURS[index], "dash": _DASHES[index]},
                 marker={"symbol": _SYMBOLS[index]},
             )
         )
@@ -189,7 +189,7 @@ def cost_curve(curve: Curve) -> go.Figure:
 def skill_by_dimension_dots(runs: Runs) -> go.Figure:
     """Skill in each dimension, a row a dimension; undefined ones say why."""
     row_height = max(24, 11 * len(runs))
-    figure = _figure(
+    figure = blank_figure(
         len(DIMENSIONS) * row_height + 110,
         {"l": 10, "r": 12, "t": 28, "b": 40},
         xaxis=_SKILL_AXIS,
@@ -200,7 +200,7 @@ def skill_by_dimension_dots(runs: Runs) -> go.Figure:
             "showgrid": False,
             "automargin": True,
         },
-        legend=_LEGEND,
+        legend=LEGEND,
     )
     for index, (label, results) in enumerate(runs.items()):
         rows = _skills([list(skill_by_dimension(r.trajectory).values()) for r in results])
@@ -247,7 +247,7 @@ def _bands(stances: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.array(rows).transpose(1, 0, 2)
 
 
-def _figure(
+def blank_figure(
     height: int,
     margin: dict[str, int],
     xaxis: dict[str, Any],
@@ -330,11 +330,11 @@ def _skill_trace(
     places = {"x": list(across), "y": shown} if vertical else {"x": shown, "y": list(across)}
     return go.Scatter(
         **places,
-        name=_text(label),
+        name=plain_text(label),
         mode="lines+markers" if vertical else "markers",
-        line={"color": _COLOURS[index % 6], "width": 2, "dash": _DASHES[index % 4]},
+        line={"color": COLOURS[index % 6], "width": 2, "dash": _DASHES[index % 4]},
         marker={
-            "color": _COLOURS[index % 6],
+            "color": COLOURS[index % 6],
             "size": 9,
             "symbol": [f"{symbol}-open" if out else symbol for out in outside],
         },
@@ -346,7 +346,7 @@ def _skill_trace(
 
 
 def _heat_map(eras: Sequence[str], values: np.ndarray, name: str) -> go.Figure:
-    figure = _figure(
+    figure = blank_figure(
         520,
         {"l": 10, "r": 10, "t": 28, "b": 10},
         xaxis={"type": "category", "showgrid": False},
@@ -360,7 +360,7 @@ def _heat_map(eras: Sequence[str], values: np.ndarray, name: str) -> go.Figure:
     bar = {"orientation": "h", "thickness": 10, "y": -0.08, "yanchor": "top", "outlinewidth": 0}
     figure.add_trace(
         go.Heatmap(
-            x=[_text(era) for era in eras],
+            x=[plain_text(era) for era in eras],
             y=[title(d) for d in DIMENSIONS],
             z=values.T.round(4).tolist(),
             xgap=1,
@@ -378,6 +378,6 @@ def _note(figure: go.Figure, text: str, x: float, y: float, **options: Any) -> N
     figure.add_annotation(x=x, y=y, text=text, showarrow=False, font={"size": 11}, **placed)
 
 
-def _text(text: str) -> str:
+def plain_text(text: str) -> str:
     """Escape what plotly would read as markup."""
     return escape(text, quote=False)

@@ -1,215 +1,342 @@
-"""The corpora: catalogue, cleaning, passages, and the split by work."""
+"""Building a corpus: what enters, what is set aside, and that it is the same again."""
 
-import textwrap
-from collections import Counter, defaultdict
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
-from progressgym.corpora import Document, clean, read_catalog, read_passages, split_works
-from progressgym.corpora.cleaning import keep_spans
+from progressgym.corpora.blocks import Slicing
+from progressgym.corpora.build import Division, Report, build_corpus
+from progressgym.corpora.reader import read_corpus
+from progressgym.corpora.tables import INDEX, PASSAGES, era_names, read_era, read_index
 
-from progressgym.passages import Passage
+from progressgym.cli import main
+from progressgym.errors import UsageError
+from progressgym.models.load import tokenizer_json
+from progressgym.timeline import Timeline
 
 HEADER = "file,source,source_id,title,author,creation_year,original_language,translation_year,genre"
-ERAS = [(f"C{century:03d}", (century - 1) * 100 + 1, century * 100) for century in range(13, 22)]
 REAL = Path(__file__).resolve().parents[1] / ".." / "shared" / "corpora"
-SENTENCE = "And the king said to them that he would not go with his men unto the sea. "
-BOOK = """The Project Gutenberg EBook of A Book, by Somebody
-
-*** START OF THIS PROJECT GUTENBERG EBOOK A BOOK ***
-
-Produced by Somebody Else, www.example.org
-
-CONTENTS
-
-I. The one chapter
-
-A BOOK
-
-{body}
-
-[Illustration: the king]
-
-[Footnote 1: This is what the editor thinks of it, in [brackets] too.]
-
-INDEX
-
-King, the, 1
-
-End of the Project Gutenberg EBook of A Book
-
-*** END OF THIS PROJECT GUTENBERG EBOOK A BOOK ***
-
-Licence terms.
-"""
+TINY = Timeline.load("smollm2").model_copy(update={"base": "tiny"})
+NOUNS = "king queen knight monk priest farmer miller baker sailor judge widow child".split()
+VERBS = "loved feared helped served blamed praised followed found taught obeyed".split()
+PLACES = "town church field forest castle market harbour village garden court".split()
 
 
-def make(folder: Path, rows: list[str], texts: dict[str, str]) -> Path:
-    for name, text in texts.items():
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    (folder / "catalog.csv").write_text("\n".join([HEADER, *rows, ""]), encoding="utf-8")
+def prose(seed: int, sentences: int = 150) -> str:
+    """English that differs from seed to seed, in paragraphs."""
+    state = seed * 7919 + 13
+    made = []
+    for number in range(sentences):
+        state = (state * 1103515245 + 12345) % 2**31
+        a, b, c, d = (state >> shift for shift in (3, 9, 15, 21))
+        made.append(
+            f"And the {NOUNS[a % 12]} {VERBS[b % 10]} the {NOUNS[c % 12]} that was in the "
+            f"{PLACES[d % 10]} of the {NOUNS[(a + d) % 12]}, for it was not so with them."
+            + ("\n\n" if number % 5 == 4 else " ")
+        )
+    return "".join(made)
+
+
+def catalogue(folder: Path, texts: dict[str, tuple[object, str]]) -> Path:
+    """A folder with a catalogue: file name -> (year, text)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [HEADER]
+    for name, (year, text) in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+        stem = name.removesuffix(".txt")
+        lines.append(f"{name},test,{stem},Title {stem},Author {stem},{year},en,,fiction")
+    (folder / "catalog.csv").write_text("\n".join([*lines, ""]), encoding="utf-8")
     return folder
 
 
-def row(name: str, year: object, identity: str = "x1") -> str:
-    return f"{name},test,{identity},A Title,An Author,{year},en,,fiction"
+@pytest.fixture(scope="module")
+def slicing(tmp_path_factory: pytest.TempPathFactory) -> Slicing:
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    path.write_text(tokenizer_json(TINY), encoding="utf-8")
+    eras = tuple((era.name, era.first_year, era.last_year) for era in TINY.eras)
+    return Slicing(eras, 512, str(path))
 
 
-def document(path: Path, year: int = 1700) -> Document:
-    return Document("test", "none", "A Title", "An Author", year, None, "en", "fiction", path)
+def build(source: Path, folder: Path, slicing: Slicing, workers: int = 1, ray: str = "") -> Report:
+    division = Division(seed=0)
+    return build_corpus(
+        [("catalog", str(source))], folder, TINY, slicing, division, workers=workers, ray=ray
+    )
 
 
-def test_catalog_is_read_in_order(tmp_path):
-    make(tmp_path, [row("b/2.txt", 1700), row("b/1.txt", 1300)], {"b/1.txt": "", "b/2.txt": ""})
-    documents = read_catalog(tmp_path)
-    assert [d.work for d in documents] == ["b/2", "b/1"]
-    assert documents[0].creation_year == 1700
-    assert documents[0].translation_year is None
+def made_files(folder: Path) -> dict[str, bytes]:
+    """What a corpus is to its readers."""
+    paths = [p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
-@pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        (row("b/1.txt", "MCC"), "integer year in creation_year"),
-        (row("../1.txt", 1300), "file path inside"),
-        (row("/etc/hostname", 1300), "file path inside"),
-        (row("", 1300), "file path inside"),
-        (row("b/absent.txt", 1300), "to exist"),
-    ],
-)
-def test_a_bad_line_is_named(tmp_path, bad, message):
-    make(tmp_path, [row("b/1.txt", 1300), bad], {"b/1.txt": ""})
-    with pytest.raises(ValueError, match=message) as error:
-        read_catalog(tmp_path)
-    assert "catalog.csv, line 3" in str(error.value)
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    made = {f"w{n}.txt": (1250 + 100 * (n % 3), prose(n)) for n in range(12)}
+    return catalogue(tmp_path / "raw", made)
 
 
-def test_a_link_out_of_the_folder_is_refused(tmp_path):
-    outside = tmp_path / "outside.txt"
-    outside.write_text("secret", encoding="utf-8")
-    folder = tmp_path / "inside"
-    folder.mkdir()
-    make(folder, [row("b/1.txt", 1300)], {"b/1.txt": ""})
-    (folder / "b" / "1.txt").unlink()
-    (folder / "b" / "1.txt").symlink_to(outside)
-    with pytest.raises(ValueError, match="file path inside"):
-        read_catalog(folder)
+def test_passages_lie_in_their_eras_and_no_work_on_both_sides(
+    texts: Path, tmp_path: Path, slicing: Slicing
+) -> None:
+    build(texts, tmp_path / "c", slicing)
+    assert era_names(tmp_path / "c") == ["C013", "C014", "C015"]
+    for number, era in enumerate(era_names(tmp_path / "c")):
+        table = read_era(tmp_path / "c", era)
+        assert table.schema.equals(PASSAGES)
+        assert set(table["year"].to_pylist()) == {1250 + 100 * number}
+        sides = defaultdict(set)
+        for split, work in zip(table["split"].to_pylist(), table["work"].to_pylist(), strict=True):
+            sides[split].add(work)
+        assert set(sides) == {"train", "validation"}
+        assert not sides["train"] & sides["validation"]
+        assert max(table["tokens"].to_pylist()) <= 512
 
 
-def test_missing_columns_are_named(tmp_path):
-    (tmp_path / "catalog.csv").write_text("file,source\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"line 1.*missing source_id"):
-        read_catalog(tmp_path)
+def test_a_second_build_reuses_every_block_and_gives_the_same_bytes(
+    texts: Path, tmp_path: Path, slicing: Slicing
+) -> None:
+    first = build(texts, tmp_path / "c", slicing)
+    before = made_files(tmp_path / "c")
+    again = build(texts, tmp_path / "c", slicing)
+    assert (first.reused, again.reused) == (0, again.blocks)
+    assert made_files(tmp_path / "c") == before
 
 
-def test_clean_keeps_the_author_only(tmp_path):
-    second = "A second [12] paragraph, which is hard wrapped over several lines of the page."
-    body = f"{textwrap.fill(SENTENCE * 3, 50)}\n\n{textwrap.fill(second, 50)}"
-    text = clean(BOOK.format(body=body), document(tmp_path))
-    assert (SENTENCE * 3).strip() in text
-    assert "A second paragraph, which is hard wrapped over several lines of the page." in text
-    for unwanted in ("Gutenberg", "Produced", "INDEX", "editor", "Illustration", "Licence", "["):
-        assert unwanted not in text
+def test_a_changed_text_is_read_again(texts: Path, tmp_path: Path, slicing: Slicing) -> None:
+    build(texts, tmp_path / "c", slicing)
+    (texts / "w1.txt").write_text(prose(77), encoding="utf-8")
+    report = build(texts, tmp_path / "c", slicing)
+    assert report.reused < report.blocks
+    build(texts, tmp_path / "fresh", slicing)
+    assert made_files(tmp_path / "c") == made_files(tmp_path / "fresh")
 
 
-def test_clean_keeps_lines_of_verse(tmp_path):
-    verse = "Whan that Aprille with his shoures sote\nThe droghte of Marche hath perced\n"
-    verse += "And bathed every veyne in swich licour\nOf which vertu engendred is the flour"
-    assert clean(verse, document(tmp_path)) == verse
+def test_a_damaged_block_is_made_again(texts: Path, tmp_path: Path, slicing: Slicing) -> None:
+    build(texts, tmp_path / "c", slicing)
+    before = made_files(tmp_path / "c")
+    victim = next((tmp_path / "c" / "documents").glob("*.parquet"))
+    victim.write_bytes(victim.read_bytes()[:100])
+    build(texts, tmp_path / "c", slicing)
+    assert made_files(tmp_path / "c") == before
 
 
-def test_old_texts_lose_paragraphs_that_cite_modern_books(tmp_path):
-    text = f"{SENTENCE}\n\nCompare the edition of 1887, p. 12, and the Vienna MS.\n\n{SENTENCE}"
-    assert "1887" not in clean(text, document(tmp_path, year=1300))
-    assert "1887" in clean(text, document(tmp_path, year=1900))
+def test_processes_give_the_same_bytes(texts: Path, tmp_path: Path, slicing: Slicing) -> None:
+    build(texts, tmp_path / "one", slicing)
+    build(texts, tmp_path / "two", slicing, workers=2)
+    assert made_files(tmp_path / "one") == made_files(tmp_path / "two")
 
 
-def test_spans_are_kept_in_order_and_missing_markers_are_named():
-    text = "preface\nFirst  words\nof one\nNOTES\nhis notes\nSecond words\nof two\n"
-    spans = [("First words", "NOTES"), ("Second", "")]
-    kept = " ".join(keep_spans(text, spans, "b/1").split())
-    assert kept == "First words of one Second words of two"
-    with pytest.raises(ValueError, match=r"no line of b/1 .* 'Absent'"):
-        keep_spans(text, [("Absent", "")], "b/1")
+def test_a_cluster_of_two_nodes_gives_the_same_bytes(
+    texts: Path, tmp_path: Path, slicing: Slicing
+) -> None:
+    ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'progressgym[ray]'")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        cluster.add_node(num_cpus=1)
+        build(texts, tmp_path / "cluster", slicing, ray=cluster.address)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    build(texts, tmp_path / "one", slicing)
+    assert made_files(tmp_path / "cluster") == made_files(tmp_path / "one")
 
 
-def test_passages_have_era_work_and_about_the_wanted_words(tmp_path):
-    paragraphs = "\n\n".join([SENTENCE * 4] * 20)
-    latin = "Gallia est omnis divisa in partes tres quarum unam incolunt Belgae aliam Aquitani " * 9
-    texts = {"b/1.txt": f"CHAPTER I\n\n{paragraphs}\n\n{latin}", "b/2.txt": SENTENCE * 200}
-    make(tmp_path, [row("b/2.txt", 1790), row("b/1.txt", 1300), row("b/2.txt", 900)], texts)
-    passages = read_passages(tmp_path, ERAS, words=120)
-    assert list(dict.fromkeys(p.work for p in passages)) == ["b/2", "b/1"]
-    assert {(p.era, p.year) for p in passages} == {("C018", 1790), ("C013", 1300)}
-    assert all(40 <= len(p.text.split()) <= 138 for p in passages)
-    assert not any("Belgae" in p.text or "CHAPTER" in p.text for p in passages)
+def test_duplicates_across_sources_are_set_aside(tmp_path: Path, slicing: Slicing) -> None:
+    first = catalogue(tmp_path / "a", {f"w{n}.txt": (1250, prose(n)) for n in range(3)})
+    other = catalogue(
+        tmp_path / "b",
+        {"copy.txt": (1270, prose(1) + " And the end of it."), "own.txt": (1270, prose(9))},
+    )
+    sources = [("catalog", str(first)), ("catalog", str(other))]
+    report = build_corpus(sources, tmp_path / "c", TINY, slicing)
+    assert report.statuses == {"kept": 4, "duplicate": 1}
+    index = read_index(tmp_path / "c").to_pylist()
+    (gone,) = [row for row in index if row["status"] == "duplicate"]
+    assert (gone["name"], gone["reason"]) == ("test/copy", "the same text as test/w1")
+    assert "test/copy" not in read_era(tmp_path / "c", "C013")["document"].to_pylist()
 
 
-def test_passage_size_must_be_positive(tmp_path):
-    make(tmp_path, [], {})
-    with pytest.raises(ValueError, match="at least 1"):
-        read_passages(tmp_path, ERAS, words=0)
+def test_one_book_does_not_dominate_an_era(tmp_path: Path, slicing: Slicing) -> None:
+    made = {f"w{n}.txt": (1250, prose(n, 60)) for n in range(12)}
+    made["giant.txt"] = (1250, prose(99, 4000))
+    build(catalogue(tmp_path / "raw", made), tmp_path / "c", slicing)
+    table = read_era(tmp_path / "c", "C013").to_pylist()
+    words: dict[str, int] = defaultdict(int)
+    for row in table:
+        if row["split"] == "train":
+            words[row["document"]] += row["words"]
+    assert 0.15 < words["test/giant"] / sum(words.values()) < 0.35
 
 
-def test_shares_outside_their_range_are_refused():
-    with pytest.raises(ValueError, match="held_out"):
-        split_works([], held_out=1.0)
+def test_what_is_unfit_is_set_aside_with_the_reason(tmp_path: Path, slicing: Slicing) -> None:
+    german = "Es war einmal ein König, der hatte eine Tochter, und die war so schön wie der Tag. "
+    folder = catalogue(
+        tmp_path / "raw",
+        {
+            "good.txt": (1250, prose(1)),
+            "when.txt": ("c. 1450?", prose(2)),
+            "late.txt": (2950, prose(3)),
+            "few.txt": (1250, "And so it was."),
+            "german.txt": (1250, german * 60),
+            "empty.txt": (1250, ""),
+        },
+    )
+    build(folder, tmp_path / "c", slicing)
+    lines = (tmp_path / "c" / "set_aside.jsonl").read_text(encoding="utf-8").splitlines()
+    kinds = sorted(json.loads(line)["kind"] for line in lines)
+    assert kinds == ["broken", "language", "outside", "short", "undated"]
+    text = "\n".join(lines)
+    for telling in ("c. 1450?", "2950", "empty", "german", "when"):
+        assert telling in text
+    assert read_index(tmp_path / "c").schema.equals(INDEX)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_split_is_deterministic_and_by_work_where_there_are_many(seed):
-    passages = [
-        Passage(f"C{era}", f"w/{era}-{work}", 1500, f"{SENTENCE}{number}")
-        for era in range(3)
-        for work in range(1 + 7 * era)
-        for number in range(10 + work)
-    ]
-    training, held_out = split_works(passages, seed=seed)
-    assert (training, held_out) == split_works(passages, seed=seed)
-    assert Counter(training + held_out) == Counter(passages)
-    for era in ("C0", "C1", "C2"):
-        share = sum(p.era == era for p in held_out) / sum(p.era == era for p in passages)
-        assert 0.1 <= share <= 0.36
-    known, kept_out = ({p.work for p in side if p.era == "C2"} for side in (training, held_out))
-    assert not known & kept_out
+def test_a_folder_of_something_else_is_left_alone(
+    texts: Path, tmp_path: Path, slicing: Slicing
+) -> None:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "diary.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"diary\.txt"):
+        build(texts, tmp_path / "c", slicing)
 
 
-def test_few_works_each_hold_out_one_run_of_passages():
-    passages = [Passage("C", f"w/{w}", 1500, f"{n}") for w in range(3) for n in range(20)]
-    passages.append(Passage("C", "w/short", 1500, "0"))
-    _, held_out = split_works(passages)
-    for work in range(3):
-        run = [int(p.text) for p in held_out if p.work == f"w/{work}"]
-        assert run == list(range(run[0], run[0] + 3))
-    assert "w/short" not in {p.work for p in held_out}
+COMMAND = [sys.executable, "-m", "progressgym", "corpora"]
 
 
-def test_split_depends_on_the_seed():
-    passages = [Passage("C", f"w/{number}", 1500, SENTENCE) for number in range(20)]
-    assert len({tuple(split_works(passages, seed=seed)[1]) for seed in range(5)}) > 1
+def timeline_file(folder: Path) -> str:
+    """A timeline whose tokenizer needs no download."""
+    path = folder / "tiny-centuries.yaml"
+    eras = "\n".join(
+        f"  - {{name: {e.name}, first_year: {e.first_year}, last_year: {e.last_year}}}"
+        for e in TINY.eras
+    )
+    path.write_text(f"name: tiny-centuries\nbase: tiny\neras:\n{eras}\n")
+    return str(path)
+
+
+def test_a_killed_build_goes_on(texts: Path, tmp_path: Path, slicing: Slicing) -> None:
+    arguments = [str(texts), "--out", str(tmp_path / "c"), "--models", timeline_file(tmp_path)]
+    command = [*COMMAND, "build", *arguments, "--tokens", "512", "--workers", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "c").glob("documents/*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [*command[:-2], "--workers", "2", "--out", str(tmp_path / "whole")],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    after = {k: v for k, v in made_files(tmp_path / "c").items() if not k.endswith(".part")}
+    assert after == made_files(tmp_path / "whole")
+
+
+def test_strict_is_the_only_thing_that_fails_on_bad_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = {
+        "good.txt": (1250, prose(1)),
+        "when.txt": ("1450?", prose(2)),
+        "w.txt": (1350, prose(3)),
+    }
+    folder = catalogue(tmp_path / "raw", made)
+    arguments = ["corpora", "build", str(folder), "--out", str(tmp_path / "c"), "--json"]
+    arguments += ["--models", timeline_file(tmp_path), "--workers", "1"]
+    codes = []
+    for extra in ([], ["--strict"]):
+        with pytest.raises(SystemExit) as stop:
+            main([*arguments, *extra])
+        codes.append(stop.value.code)
+    assert codes == [0, 1]
+    captured = capsys.readouterr()
+    assert "1 inputs are broken or undated" in captured.err
+    assert json.loads(captured.out[: captured.out.index("}\n{") + 2])["documents"] == {
+        "kept": 2,
+        "undated": 1,
+    }
+
+
+def test_an_unknown_folder_is_told_with_what_could_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["corpora", "build", str(tmp_path), "--out", str(tmp_path / "c")])
+    assert stop.value.code == 2
+    assert "gutenberg" in capsys.readouterr().err
+
+
+def test_era_models_read_raw_folders_and_corpora_alike(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slicing: Slicing
+) -> None:
+    monkeypatch.setenv("PROGRESSGYM_CACHE", str(tmp_path / "cache"))
+    build_corpus([("catalog", str(texts))], tmp_path / "c", TINY, slicing)
+    for folder in (texts, tmp_path / "c"):
+        training, held_out = read_corpus(folder, TINY)
+        assert {p.era for p in training} == {"C013", "C014", "C015"}
+        assert not {p.work for p in training} & {p.work for p in held_out}
+        assert held_out
+
+
+def test_a_corpus_goes_out_as_histtext_and_comes_back_equal(
+    texts: Path, tmp_path: Path, slicing: Slicing
+) -> None:
+    build(texts, tmp_path / "c", slicing)
+    for source, target in (("c", "out"), ("out", "again")):
+        with pytest.raises(SystemExit) as stop:
+            main(["corpora", "export", str(tmp_path / source), "--to", str(tmp_path / target)])
+        assert stop.value.code == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["C013", "C014", "C015"]
+    assert (tmp_path / "out" / "C013" / "Y01250.json").is_file()
+    assert made_files(tmp_path / "out") == made_files(tmp_path / "again")
 
 
 @pytest.fixture(scope="module")
-def real() -> list[Passage]:
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (REAL / "catalog.csv").is_file():
         pytest.skip("the texts are not here: no ../shared/corpora beside the repository")
-    return read_passages(REAL, ERAS)
+    folder = tmp_path_factory.mktemp("real")
+    path = folder / "tokenizer.json"
+    path.write_text(tokenizer_json(TINY), encoding="utf-8")
+    eras = tuple((era.name, era.first_year, era.last_year) for era in TINY.eras)
+    build_corpus([("catalog", str(REAL))], folder / "c", TINY, Slicing(eras, 768, str(path)))
+    return folder / "c"
 
 
-def test_real_passages_are_the_authors(real):
-    for unwanted in ("Project Gutenberg", "electronic text", "Transcriber", "Footnote", "www."):
-        assert not [p.work for p in real if unwanted in p.text], unwanted
+def test_real_passages_are_the_authors(real: Path) -> None:
+    for era in era_names(real):
+        for row in read_era(real, era, ["document", "text"]).to_pylist():
+            for unwanted in ("Project Gutenberg", "electronic text", "Transcriber", "www."):
+                assert unwanted not in row["text"], row["document"]
 
 
-def test_every_real_century_has_text_on_both_sides(real):
-    training, held_out = split_works(real)
-    words: dict[str, Counter[str]] = defaultdict(Counter)
-    for side, passages in (("training", training), ("held out", held_out)):
-        for passage in passages:
-            words[passage.era][side] += len(passage.text.split())
-    assert set(words) == {name for name, _, _ in ERAS}
-    for counts in words.values():
-        assert counts["training"] > 10_000
-        assert 0 < counts["held out"] <= 0.36 * counts.total()
+def test_every_real_century_has_text_on_both_sides(real: Path) -> None:
+    assert era_names(real) == [era.name for era in TINY.eras]
+    for era in era_names(real):
+        table = read_era(real, era, ["split", "words"]).to_pylist()
+        words: dict[str, int] = defaultdict(int)
+        for row in table:
+            words[row["split"]] += row["words"]
+        assert words["train"] > 10_000
+        assert words["validation"] > 1_000
+
+
+def test_parquet_metadata_names_no_folder(texts: Path, tmp_path: Path, slicing: Slicing) -> None:
+    build(texts, tmp_path / "c", slicing)
+    for path in (tmp_path / "c").rglob("*.parquet"):
+        metadata = pq.read_schema(path).metadata or {}
+        assert not any(str(tmp_path).encode() in value for value in metadata.values())
+    assert str(tmp_path) not in (tmp_path / "c" / "corpus.json").read_text()

@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import signal
 import sys
+import warnings
 from types import FrameType
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from ..errors import ProgressGymError, UsageError
 from . import bench, eras, runs
 
+_COMMANDS = "progressgym.commands"  # entry-point group: name of a command -> its typer.Typer
+
+
+class _WithPlugins(TyperGroup):
+    """The core's commands and those of other rooms and packages, imported when they are needed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All names; the core's first."""
+        plugins = importlib.metadata.entry_points(group=_COMMANDS).names
+        return [*super().list_commands(ctx), *sorted(plugins)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command by name; None if there is none, or if it does not load."""
+        found = super().get_command(ctx, cmd_name)
+        for point in importlib.metadata.entry_points(group=_COMMANDS, name=cmd_name):
+            if found is None:
+                try:
+                    found = typer.main.get_command(point.load())
+                except ImportError as error:  # a broken plug-in must not take the others down
+                    warnings.warn(f"Command {cmd_name} failed to load: {error}", stacklevel=2)
+        return found
+
+
 app = typer.Typer(
+    cls=_WithPlugins,
     name="progressgym",
     help="A gym for progress alignment: algorithms that follow, foresee and co-evolve with "
     "changing human values.",

@@ -13,7 +13,10 @@ from .console import Json, Models, err, out, print_json, progress, quiet_librari
 app = typer.Typer(help="Era models: list, train, and compare them.", no_args_is_help=True)
 
 Texts = Annotated[
-    Path, typer.Argument(metavar="TEXTS", help="Folder with catalog.csv and the texts it names.")
+    Path,
+    typer.Argument(
+        metavar="TEXTS", help="Corpus that `corpora build` made, or a folder of raw texts."
+    ),
 ]
 
 
@@ -149,6 +152,6 @@ def _read_texts(folder: Path, timeline: Any) -> tuple[list[Any], list[Any]]:
         raise UsageError(f"No such folder: {folder}.")
     err.print(f"Reading the texts in {folder} …", markup=False, highlight=False, soft_wrap=True)
     try:
-        return registry.find("corpus", "catalog")(folder, timeline)
+        return registry.find("corpus", "passages")(folder, timeline)
     except ValueError as error:
         raise ProgressGymError(str(error)) from error

@@ -36,6 +36,22 @@ def base_policy(timeline: Timeline) -> Policy:
     return Policy(load_backbone(_resolve(timeline, timeline.base)))
 
 
+def tokenizer_json(timeline: Timeline) -> str:
+    """The tokenizer of a timeline's base, in the format of ``tokenizers``; loads no weights.
+
+    Raises:
+        UsageError: transformers finds none, or a slow one.
+    """
+    name = _resolve(timeline, timeline.base)
+    if name == "tiny":
+        return tiny_backbone().tokenizer.backend_tokenizer.to_str()
+    source = str(fetch_smollm2()) if name == "smollm2" else name
+    try:
+        return AutoTokenizer.from_pretrained(source).backend_tokenizer.to_str()
+    except (OSError, ValueError, AttributeError) as error:
+        raise UsageError(f"Cannot load a fast tokenizer from {source!r}: {error}") from error
+
+
 @lru_cache(maxsize=64)
 def era_policy(timeline: Timeline, era: Era) -> Policy:
     """The model that stands for the people of an era; shared, so copy it before training it.
