@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import tempfile
@@ -19,12 +20,11 @@ from progressgym.timeline import Timeline
 
 from .blocks import Slicing
 from .build import build_corpus
-from .cleaning import clean
+from .cleaning import clean, language, quality
 from .documents import Document
-from .quality import language, quality
 from .tables import read_index
 
-BOOKS, COPIES = 240, 24  # of about 100 kB; the copies have a page changed
+BOOKS, COPIES = 160, 16  # of about 100 kB; the copies have a page changed
 PARAGRAPHS = 180
 _WORD = re.compile(r"[^\W_]+")
 
@@ -145,6 +145,7 @@ def _datatrove(folder: Path, turn: int) -> None:
         from datatrove.executor import LocalPipelineExecutor
         from datatrove.pipeline import dedup
         from datatrove.pipeline.readers import JsonlReader
+        from datatrove.pipeline.tokens import TokensCounter
         from datatrove.pipeline.writers import JsonlWriter
         from datatrove.utils.logging import logger
         from datatrove.utils.word_tokenizers import WordTokenizer
@@ -153,6 +154,7 @@ def _datatrove(folder: Path, turn: int) -> None:
             "This benchmark compares with datatrove: pip install 'progressgym[bench]'."
         ) from error
     logger.remove()
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core for each side
     work = folder / f"datatrove-{turn}"
 
     class Words(WordTokenizer):
@@ -184,6 +186,7 @@ def _datatrove(folder: Path, turn: int) -> None:
         "signatures",
         [
             read,
+            TokensCounter(str(folder / "tokenizer.json")),
             JsonlWriter(clean_folder, compression=None),
             dedup.MinhashDedupSignature(signatures, config=config, language=Words()),
         ],

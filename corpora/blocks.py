@@ -21,11 +21,10 @@ import pyarrow.parquet as pq
 from progressgym import registry
 from progressgym.storage import atomic_path, sha256_file, sha256_json
 
-from .cleaning import clean
+from .cleaning import clean, language, quality
 from .documents import Document, Part, SetAside, Source
 from .duplicates import signature
 from .passages import SMALLEST, Count, cut
-from .quality import language, quality
 from .tables import DOCUMENTS, PASSAGES
 
 BLOCK_BYTES = 48 << 20  # of input
@@ -43,7 +42,7 @@ class Slicing:
         eras: (name, first year, last year) of each, both years included.
         tokens: the most that a passage has.
         tokenizer: file in the format of ``tokenizers``.
-        least_quality: documents below are set aside; see :func:`.quality.quality`.
+        least_quality: documents below are set aside; see :func:`.cleaning.quality`.
     """
 
     eras: tuple[tuple[str, int, int], ...]

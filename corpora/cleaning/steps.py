@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .documents import Document, Kind
+from ..documents import Document, Kind
 from .encoding import repair_encoding, unify_letters, unify_spaces
 from .layout import drop_furniture, join_hyphens, unwrap
 from .licences import drop_digitisers, drop_licences, drop_producers, strip_gutenberg

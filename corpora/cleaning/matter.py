@@ -7,7 +7,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from .documents import Document
+from ..documents import Document
 
 BODIES = Path(__file__).with_name("bodies.csv")
 _GUTENBERG = "Project Gutenberg"
