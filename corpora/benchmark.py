@@ -24,7 +24,7 @@ from .cleaning import clean, language, quality
 from .documents import Document
 from .tables import read_index
 
-BOOKS, COPIES = 160, 16  # of about 100 kB; the copies have a page changed
+BOOKS, COPIES = 96, 9  # of about 100 kB; the copies have a page changed
 PARAGRAPHS = 180
 _WORD = re.compile(r"[^\W_]+")
 

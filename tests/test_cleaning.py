@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from progressgym.corpora.cleaning import RECIPES, STEPS, clean
-from progressgym.corpora.documents import Document, Kind
 from progressgym.corpora.cleaning.encoding import repair_encoding, unify_letters, unify_spaces
 from progressgym.corpora.cleaning.layout import drop_furniture, join_hyphens, unwrap
 from progressgym.corpora.cleaning.licences import drop_digitisers, drop_licences, drop_producers
@@ -21,6 +20,7 @@ from progressgym.corpora.cleaning.matter import drop_lists, keep_spans, known_sp
 from progressgym.corpora.cleaning.notes import drop_brackets, drop_glosses, drop_note_blocks
 from progressgym.corpora.cleaning.ocr import drop_noise, join_broken, join_pages
 from progressgym.corpora.cleaning.quality import language, make_table, quality
+from progressgym.corpora.documents import Document, Kind
 
 REAL = Path(__file__).resolve().parents[1] / ".." / "shared" / "corpora"
 KINDS: tuple[Kind, ...] = get_args(Kind)
