@@ -299,6 +299,10 @@ def test_a_corpus_goes_out_as_histtext_and_comes_back_equal(
         with pytest.raises(SystemExit) as stop:
             main(["corpora", "export", str(tmp_path / source), "--to", str(tmp_path / target)])
         assert stop.value.code == 0
+    build_corpus([("histtext", str(tmp_path / "out"))], tmp_path / "built", TINY, slicing)
+    with pytest.raises(SystemExit):
+        main(["corpora", "export", str(tmp_path / "built"), "--to", str(tmp_path / "third")])
+    assert made_files(tmp_path / "out") == made_files(tmp_path / "third")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["C013", "C014", "C015"]
     assert (tmp_path / "out" / "C013" / "Y01250.json").is_file()
     assert made_files(tmp_path / "out") == made_files(tmp_path / "again")
