@@ -136,15 +136,19 @@ def test_train_and_perplexity_on_a_small_catalogue(
 
 
 def _texts(folder: Path) -> Path:
-    """A catalogue of two works in each of three centuries."""
+    """A catalogue of three works in each of three centuries."""
     texts = folder / "texts"
     texts.mkdir()
     rows = [
         "file,source,source_id,title,author,creation_year,original_language,translation_year,genre"
     ]
-    sentence = "The king of the land {} that the people of the town had paid their debt to him. "
+    sentences = (
+        "The king of the land {} that the people of the town had paid their debt to him. ",
+        "When it was day the bishop {} how all his books were by now in the hands of thieves. ",
+        "A merchant {} to his son of the ships which would come home with salt and silk. ",
+    )
     for century, verb in ((1250, "said"), (1350, "knew"), (1450, "wrote")):
-        for number in range(2):
+        for number, sentence in enumerate(sentences):
             name = f"{century}-{number}.txt"
             body = "\n\n".join(sentence.format(f"{verb} {i} times") * 12 for i in range(12))
             (texts / name).write_text(body)

@@ -56,7 +56,7 @@ def train(
 ) -> None:
     """Train an adapter for each era on its texts; run again to continue after an interruption.
 
-    About a sixth of each era's text is held out for `eras perplexity`.
+    About a tenth of each era, in whole works, is held out for `eras perplexity`.
 
     Example: progressgym eras train ../shared/corpora --out adapters --eras C013,C014
     """
