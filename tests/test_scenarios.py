@@ -94,16 +94,16 @@ def test_shipped_statements_cover_every_dimension_from_both_sides(split: Split) 
     labels = shipped_bank("statement").split(split).labels
     for sign in (1, -1):
         counts = dict(zip(DIMENSIONS, (labels == sign).sum(axis=0), strict=True))
-        assert min(counts.values()) >= 12, counts
+        assert min(counts.values()) >= 40, counts
 
 
 @pytest.mark.parametrize("split", ["probe", "query"])
 def test_shipped_dilemmas_cover_every_dimension_in_both_orders(split: Split) -> None:
     labels = shipped_bank("dilemma").split(split).labels
     counts = dict(zip(DIMENSIONS, (labels != 0).sum(axis=0), strict=True))
-    assert min(counts.values()) >= 8, counts
+    assert min(counts.values()) >= 20, counts
     for sign in (1, -1):
-        assert (labels == sign).sum(axis=0).min() >= 3
+        assert (labels == sign).sum(axis=0).min() >= 8
 
 
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
