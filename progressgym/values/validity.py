@@ -1,0 +1,227 @@
+"""Is the ruler any good? Evidence that eras differ in values by more than the choice of items.
+
+All functions take the stances of several models on the same scenarios, shape (eras, scenarios),
+in nats, and the scenarios' labels, shape (scenarios, 19). A value profile is the contrast of
+every dimension in every era, less its mean over eras: what all eras share, such as a word that is
+praised at all times, is no difference between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .vector import contrasts
+
+SHUFFLES = 999
+SPLITS = 200
+
+
+def profiles(
+    stances: np.ndarray, labels: np.ndarray, counts: np.ndarray | None = None
+) -> np.ndarray:
+    """Contrasts less their mean over eras, shape (eras, 19), or (resamples, eras, 19)."""
+    found = contrasts(stances, labels, counts)
+    return found - found.mean(axis=-2, keepdims=True)
+
+
+def signal_to_noise(stances: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Variance between eras beyond what sampling items explains, over that sampling variance.
+
+    F − 1 of a two-way layout, items crossed with eras, within each polarity (Shavelson & Webb
+    1991, "Generalizability Theory", chapter 3); 0 is what equal eras give on average.
+
+    Returns:
+        Shape (19,); NaN for a dimension with fewer than two items of a polarity.
+    """
+    between = (profiles(stances, labels) ** 2).sum(axis=0) / (len(stances) - 1)
+    noise = sampling_variance(stances, labels)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(noise > 0, between / noise - 1, np.nan)
+
+
+def sampling_variance(stances: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Variance that the choice of items gives one era's contrast, relative to the others'.
+
+    Returns:
+        Shape (19,), in nats²; NaN for a dimension with fewer than two items of a polarity.
+    """
+    own = stances - stances.mean(axis=0)  # what an item is to all eras does not tell them apart
+    total = np.zeros(labels.shape[1])
+    for dimension in range(labels.shape[1]):
+        for sign in (1, -1):
+            chosen = own[:, labels[:, dimension] == sign]
+            if chosen.shape[1] == 1 or not (labels[:, dimension] != 0).any():
+                total[dimension] = np.nan
+            elif chosen.shape[1]:
+                spread = chosen.var(axis=1, ddof=1).sum() / (len(stances) - 1)
+                total[dimension] += spread / chosen.shape[1]
+    return total
+
+
+def split_half(
+    stances: np.ndarray, labels: np.ndarray, seed: int = 0, splits: int = SPLITS
+) -> tuple[np.ndarray, float]:
+    """Reliability of differences between eras: do two halves of the items agree on them?
+
+    Correlation of the two halves' profiles over eras, averaged over random splits that divide
+    every dimension and polarity evenly, stepped up to the whole bank (Spearman 1910, Brown 1910).
+
+    Returns:
+        For each dimension, shape (19,), and over all of them at once.
+    """
+    rng = np.random.default_rng(seed)
+    single, together = [], []
+    for _ in range(splits):
+        half = _half(labels, rng)
+        first, second = (profiles(stances, labels, part[None].astype(float))[0] for part in half)
+        single.append(_correlation(first, second))
+        both = (part[:, np.isfinite(first[0])].reshape(-1, 1) for part in (first, second))
+        together.append(_correlation(*both)[0])
+    return _stepped_up(np.mean(single, axis=0)), float(_stepped_up(np.mean(together)))
+
+
+def _half(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Two halves of the items; items with equal labels are divided evenly."""
+    first = np.zeros(len(labels), dtype=bool)
+    _, group = np.unique(labels, axis=0, return_inverse=True)
+    for number in np.unique(group):
+        members = rng.permutation(np.flatnonzero(group == number))
+        odd = rng.integers(2) if len(members) % 2 else 0
+        first[members[: len(members) // 2 + odd]] = True
+    return first, ~first
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Of each column; NaN where one does not vary."""
+    first, second = (part - part.mean(axis=0) for part in (first, second))
+    scale = np.sqrt(np.nansum(first**2, axis=0) * np.nansum(second**2, axis=0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(scale > 0, np.nansum(first * second, axis=0) / scale, np.nan)
+
+
+def _stepped_up(r: np.ndarray) -> np.ndarray:
+    return 2 * r / (1 + r)
+
+
+def permutation_test(
+    stances: np.ndarray, labels: np.ndarray, seed: int = 0, shuffles: int = SHUFFLES
+) -> tuple[np.ndarray, float]:
+    """How often eras differ as much when each item's answers are dealt to the eras at random.
+
+    Returns:
+        p of each dimension, shape (19,), and of the sum over all; at least 1 / (shuffles + 1).
+    """
+    rng = np.random.default_rng(seed)
+    seen = _spread(stances, labels)
+    larger, larger_total = np.zeros(labels.shape[1]), 0
+    for _ in range(shuffles):
+        dealt = _spread(rng.permuted(stances, axis=0), labels)
+        larger += dealt >= seen
+        larger_total += np.nansum(dealt) >= np.nansum(seen)
+    p = np.where(np.isfinite(seen), (larger + 1) / (shuffles + 1), np.nan)
+    return p, (larger_total + 1) / (shuffles + 1)
+
+
+def _spread(stances: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return (profiles(stances, labels) ** 2).sum(axis=0)
+
+
+def directions(
+    stances: np.ndarray, labels: np.ndarray, seed: int = 0, shuffles: int = SHUFFLES
+) -> tuple[int, np.ndarray, float]:
+    """How many independent directions the eras' profiles move in: parallel analysis (Horn 1965).
+
+    Eigenvalues of the profiles against those of data in which nothing is left but item noise:
+    each item's answers dealt to the eras at random. Dimensions count in units of their sampling
+    error. Every eigenvalue is held against the largest of shuffled data: rank by rank, one that
+    follows a strong one is the largest of what is left and counts too easily (Green et al. 2012).
+
+    Returns:
+        The number of eigenvalues above the bound; all eigenvalues, largest first; the bound, the
+        95th percentile of the largest one of shuffled data.
+    """
+    rng = np.random.default_rng(seed)
+    scale = np.sqrt(sampling_variance(stances, labels))
+    kept = np.isfinite(scale) & (scale > 0)
+    seen = _eigenvalues(profiles(stances, labels)[:, kept] / scale[kept])
+    largest = [
+        _eigenvalues(profiles(rng.permuted(stances, axis=0), labels)[:, kept] / scale[kept])[0]
+        for _ in range(shuffles)
+    ]
+    bound = float(np.percentile(largest, 95))
+    return int((seen > bound).sum()), seen, bound
+
+
+def _eigenvalues(matrix: np.ndarray) -> np.ndarray:
+    """Of the covariance between columns, the largest first; as many as there can be."""
+    values = np.linalg.svd(matrix, compute_uv=False) ** 2 / (len(matrix) - 1)
+    return values[: min(len(matrix) - 1, matrix.shape[1])]
+
+
+def without_general_factor(found: np.ndarray) -> np.ndarray:
+    """Profiles from which their first principal component is removed.
+
+    Args:
+        found: profiles, shape (…, eras, dimensions), without NaN.
+    """
+    left, values, right = np.linalg.svd(found, full_matrices=False)
+    first = left[..., :, :1] * values[..., None, :1] @ right[..., :1, :]
+    return found - first
+
+
+def resampled_signal(
+    stances: np.ndarray,
+    labels: np.ndarray,
+    counts: np.ndarray,
+    change: Callable[[np.ndarray], np.ndarray] = lambda found: found,
+) -> np.ndarray:
+    """Signal over noise of changed profiles, the noise from resampled items.
+
+    Args:
+        stances: shape (eras, scenarios).
+        labels: shape (scenarios, 19), every dimension covered.
+        counts: how often each scenario is drawn, shape (resamples, scenarios).
+        change: of profiles, e.g. :func:`without_general_factor`.
+
+    Returns:
+        Shape (19,).
+    """
+    seen = change(profiles(stances, labels))
+    drawn = change(profiles(stances, labels, counts))
+    freedom = len(stances) - 1
+    noise = drawn.var(axis=0, ddof=1).sum(axis=0) / freedom
+    between = (seen**2).sum(axis=0) / freedom
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(noise > 0, between / noise - 1, np.nan)
+
+
+def frame_agreement(items: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Do the frames tell the same of the eras? Mean correlation of their profiles over eras.
+
+    Args:
+        items: shape (eras, scenarios, frames), in nats.
+        labels: shape (scenarios, 19).
+
+    Returns:
+        Shape (19,); NaN with fewer than two frames.
+    """
+    found = [profiles(items[:, :, frame], labels) for frame in range(items.shape[2])]
+    pairs = [
+        _correlation(first, second) for i, first in enumerate(found) for second in found[i + 1 :]
+    ]
+    return np.mean(pairs, axis=0) if pairs else np.full(labels.shape[1], np.nan)
+
+
+def distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Distance of every profile to every other, in units that the caller chose.
+
+    Args:
+        first: shape (eras, dimensions).
+        second: shape (others, dimensions).
+
+    Returns:
+        Root mean square over dimensions, shape (eras, others).
+    """
+    return np.sqrt(((first[:, None] - second[None]) ** 2).mean(axis=2))
