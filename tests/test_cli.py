@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from progressgym.cli import main
+from progressgym.values.dimensions import DIMENSIONS
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -111,6 +112,28 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
 def test_help_does_not_wait_for_torch() -> None:
     code = "import sys, progressgym.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_eras_of_a_timeline_are_told_apart_with_evidence(
+    capsys: pytest.CaptureFixture[str], small_yaml: Path
+) -> None:
+    arguments = ["eras", "validate", "--models", str(small_yaml), "--items", "4"]
+    code, text, errors = call(capsys, *arguments, "--replicas", str(small_yaml), "--json")
+    assert code == 0, errors
+    found = json.loads(text)
+    assert found["eras"] == ["early", "middle", "late"]
+    assert list(found["dimensions"]) == list(DIMENSIONS)
+    assert found["replicas"]["recognised"] == found["eras"]  # each is its own replica
+    assert [row[i] for i, row in enumerate(found["replicas"]["distance"])] == [0, 0, 0]
+    assert found["telling"] == [
+        name for name, known in found["dimensions"].items() if known["signal_to_noise"] > 2
+    ]
+    code, text, errors = call(capsys, *arguments)
+    assert code == 0, errors
+    assert "independent directions" in text
+    code, _, errors = call(capsys, *arguments, "--replicas", "tiny")
+    assert code == 1
+    assert "other eras" in errors
 
 
 def test_train_and_perplexity_on_a_small_catalogue(

@@ -76,6 +76,16 @@ def test_shuffling_eras_finds_a_real_difference_and_no_other() -> None:
     assert permutation_test(simulate(np.zeros((ERAS, 19)), seed=5), LABELS, shuffles=199)[1] > 0.02
 
 
+def test_approval_of_everything_is_no_noise_to_shuffled_eras() -> None:
+    true = np.zeros((ERAS, 19))
+    true[:, 3] = np.linspace(-1, 1, ERAS)
+    stances = simulate(true)
+    risen = stances + np.linspace(-20, 20, ERAS)[:, None]
+    for test in (permutation_test, directions):
+        expected, found = (test(part, LABELS, shuffles=49) for part in (stances, risen))
+        np.testing.assert_allclose(found[1], expected[1])
+
+
 @pytest.mark.parametrize("rank", [0, 1, 2, 3])
 def test_independent_directions_are_counted(rank: int) -> None:
     rng = np.random.default_rng(6)

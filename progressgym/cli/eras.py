@@ -144,6 +144,71 @@ def perplexity(
     out.print(f"The era's own model is best in {own} of {len(columns)} columns.")
 
 
+@app.command()
+def validate(
+    models: Models = "smollm2",
+    replicas: Annotated[
+        str | None, typer.Option(help="A timeline of the same eras, trained a second time.")
+    ] = None,
+    items: Annotated[
+        int | None, typer.Option(min=2, help="Scenarios a dimension and polarity; default: all.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of shuffles and resamples.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Test whether eras differ in values by more than the choice of scenarios.
+
+    Example: progressgym eras validate --models smollm2
+    """
+    from ..timeline import Timeline
+    from ..validation import RELIABLE, SIGNAL
+    from ..validation import validate as validated
+    from ..values.scenarios import shipped_bank
+
+    quiet_libraries()
+    timeline = Timeline.load(models)
+    others = Timeline.load(replicas) if replicas else None
+    bank = shipped_bank().split("probe").first(items)
+    total = len(timeline.eras) * (2 if others else 1)
+    with progress("Measuring", total=total) as update:
+        found = validated(timeline, bank, others, seed, update)
+    if as_json:
+        print_json(found.model_dump(mode="json") | {"telling": found.telling})
+        return
+    rows = [
+        (
+            name.replace("_", " "),
+            *(_short(known.values[era].value) for era in found.eras),
+            *map(_short, (known.signal_to_noise, known.without_general, known.reliability)),
+            _short(known.p, 3),
+            _short(known.frame_agreement),
+        )
+        for name, known in found.dimensions.items()
+    ]
+    columns = ["dimension", *found.eras, "S/N", "alone", "r", "p", "frames"]
+    table(f"Values of {found.timeline}, {found.scenarios} scenarios", columns, rows)
+    out.print(
+        f"Signal over noise above {SIGNAL:g}: {len(found.telling)} of {len(found.dimensions)} "
+        f"dimensions. Reliability of differences between eras: {found.reliability:.2f} "
+        f"({RELIABLE:g} is enough). All eras equal: p {found.p:.3f}. They move in "
+        f"{found.directions} independent directions.",
+        highlight=False,
+    )
+    if found.replicas is not None:
+        out.print(
+            f"Nearest to its own replica: {len(found.replicas.recognised)} of "
+            f"{len(found.eras)} eras.",
+            highlight=False,
+        )
+    dull = [name.replace("_", " ") for name in found.dimensions if name not in found.telling]
+    if dull:
+        out.print(f"These do not tell the eras apart: {', '.join(dull)}.", highlight=False)
+
+
+def _short(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
 def _read_texts(folder: Path, timeline: Any) -> tuple[list[Any], list[Any]]:
     """Training and held-out passages, through the registered corpus reader."""
     from .. import registry

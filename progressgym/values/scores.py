@@ -99,7 +99,7 @@ def gain(trajectory: Trajectory, seed: int = 0) -> Interval:
 
     1 is faithful, above 1 amplified, 0 no reaction. A cosine cannot see it.
     """
-    counts = _counts(len(trajectory.labels), seed)
+    counts = draws(len(trajectory.labels), seed)
     frozen = np.broadcast_to(trajectory.frozen, trajectory.policy.shape)
 
     def slope(drawn: np.ndarray | None) -> np.ndarray:
@@ -117,7 +117,7 @@ def gain(trajectory: Trajectory, seed: int = 0) -> Interval:
 def value_intervals(stances: np.ndarray, labels: np.ndarray, seed: int = 0) -> list[Interval]:
     """The nineteen values of one model with intervals, from stances of shape (scenarios,)."""
     values = sigmoid(contrasts(stances, labels))
-    resampled = sigmoid(contrasts(stances, labels, _counts(len(labels), seed)))
+    resampled = sigmoid(contrasts(stances, labels, draws(len(labels), seed)))
     bounds = [_percentiles(resampled[:, d]) for d in range(labels.shape[1])]
     return [
         Interval(value=_number(v), low=low, high=high)
@@ -165,14 +165,14 @@ def _difference_variance(
 
 def _resampled_errors(trajectory: Trajectory, seed: int) -> np.ndarray:
     """Squared errors of every resample, shape (resamples, 2, steps, 19)."""
-    labels, counts = trajectory.labels, _counts(len(trajectory.labels), seed)
+    labels, counts = trajectory.labels, draws(len(trajectory.labels), seed)
     human = sigmoid(contrasts(trajectory.target, labels, counts))
     own = sigmoid(contrasts(trajectory.policy, labels, counts))
     frozen = sigmoid(contrasts(trajectory.frozen, labels, counts))[:, None, :]
     return np.nan_to_num(np.stack([(own - human) ** 2, (frozen - human) ** 2], axis=1))
 
 
-def _counts(scenarios: int, seed: int) -> np.ndarray:
+def draws(scenarios: int, seed: int) -> np.ndarray:
     """How often each scenario is drawn in each resample, shape (resamples, scenarios)."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(scenarios, np.full(scenarios, 1 / scenarios), RESAMPLES).astype(float)

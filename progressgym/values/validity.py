@@ -114,6 +114,7 @@ def permutation_test(
         p of each dimension, shape (19,), and of the sum over all; at least 1 / (shuffles + 1).
     """
     rng = np.random.default_rng(seed)
+    stances = levelled(stances, labels)
     seen = _spread(stances, labels)
     larger, larger_total = np.zeros(labels.shape[1]), 0
     for _ in range(shuffles):
@@ -122,6 +123,18 @@ def permutation_test(
         larger_total += np.nansum(dealt) >= np.nansum(seen)
     p = np.where(np.isfinite(seen), (larger + 1) / (shuffles + 1), np.nan)
     return p, (larger_total + 1) / (shuffles + 1)
+
+
+def levelled(stances: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Stances less the era's mean over all items of the same dimensions.
+
+    That level is approval of everything; contrasts cancel it, and among shuffled eras it would
+    pass for noise of items.
+    """
+    member = (labels != 0).astype(float)
+    size = member.sum(axis=0)
+    levels = stances @ member / np.where(size > 0, size, 1)
+    return stances - levels @ (member / np.maximum(member.sum(axis=1, keepdims=True), 1)).T
 
 
 def _spread(stances: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -143,6 +156,7 @@ def directions(
         95th percentile of the largest one of shuffled data.
     """
     rng = np.random.default_rng(seed)
+    stances = levelled(stances, labels)
     scale = np.sqrt(sampling_variance(stances, labels))
     kept = np.isfinite(scale) & (scale > 0)
     seen = _eigenvalues(profiles(stances, labels)[:, kept] / scale[kept])
