@@ -115,7 +115,7 @@ def test_help_does_not_wait_for_torch() -> None:
 
 
 def test_eras_of_a_timeline_are_told_apart_with_evidence(
-    capsys: pytest.CaptureFixture[str], small_yaml: Path
+    capsys: pytest.CaptureFixture[str], small_yaml: Path, tmp_path: Path
 ) -> None:
     arguments = ["eras", "validate", "--models", str(small_yaml), "--items", "4"]
     code, text, errors = call(capsys, *arguments, "--replicas", str(small_yaml), "--json")
@@ -128,9 +128,11 @@ def test_eras_of_a_timeline_are_told_apart_with_evidence(
     assert found["telling"] == [
         name for name, known in found["dimensions"].items() if known["signal_to_noise"] > 2
     ]
-    code, text, errors = call(capsys, *arguments)
+    page = tmp_path / "validation.html"
+    code, text, errors = call(capsys, *arguments, "--to", str(page))
     assert code == 0, errors
-    assert "independent directions" in text
+    assert "Independent directions" in text
+    assert "<title>Validation of small</title>" in page.read_text(encoding="utf-8")
     code, _, errors = call(capsys, *arguments, "--replicas", "tiny")
     assert code == 1
     assert "other eras" in errors

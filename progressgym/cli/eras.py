@@ -154,17 +154,20 @@ def validate(
         int | None, typer.Option(min=2, help="Scenarios a dimension and polarity; default: all.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of shuffles and resamples.")] = 0,
+    to: Annotated[Path | None, typer.Option("--to", help="HTML page to write.")] = None,
     as_json: Json = False,
 ) -> None:
     """Test whether eras differ in values by more than the choice of scenarios.
 
-    Example: progressgym eras validate --models smollm2
+    Example: progressgym eras validate --models smollm2 --to validation.html
     """
     from ..timeline import Timeline
     from ..validation import RELIABLE, SIGNAL
     from ..validation import validate as validated
     from ..values.scenarios import shipped_bank
 
+    if to is not None and to.is_dir():
+        raise UsageError(f"--to {to} is a folder; name a file, such as validation.html.")
     quiet_libraries()
     timeline = Timeline.load(models)
     others = Timeline.load(replicas) if replicas else None
@@ -172,6 +175,10 @@ def validate(
     total = len(timeline.eras) * (2 if others else 1)
     with progress("Measuring", total=total) as update:
         found = validated(timeline, bank, others, seed, update)
+    if to is not None:
+        from ..validation_page import write_validation_page
+
+        write_validation_page(found, to)
     if as_json:
         print_json(found.model_dump(mode="json") | {"telling": found.telling})
         return
@@ -190,19 +197,25 @@ def validate(
     out.print(
         f"Signal over noise above {SIGNAL:g}: {len(found.telling)} of {len(found.dimensions)} "
         f"dimensions. Reliability of differences between eras: {found.reliability:.2f} "
-        f"({RELIABLE:g} is enough). All eras equal: p {found.p:.3f}. They move in "
-        f"{found.directions} independent directions.",
+        f"({RELIABLE:g} is enough). All eras equal: p {found.p:.3f}. Independent directions in "
+        f"which they move: {found.directions}.",
         highlight=False,
+        soft_wrap=True,
     )
     if found.replicas is not None:
         out.print(
             f"Nearest to its own replica: {len(found.replicas.recognised)} of "
             f"{len(found.eras)} eras.",
             highlight=False,
+            soft_wrap=True,
         )
     dull = [name.replace("_", " ") for name in found.dimensions if name not in found.telling]
     if dull:
-        out.print(f"These do not tell the eras apart: {', '.join(dull)}.", highlight=False)
+        out.print(
+            f"These do not tell the eras apart: {', '.join(dull)}.", highlight=False, soft_wrap=True
+        )
+    if to is not None:
+        out.print(f"Page: {to}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _short(value: float | None, digits: int = 2) -> str:
