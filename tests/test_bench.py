@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from progressgym import registry
 from progressgym.benchmark import Curve, Outcome, lend_models, timed
 from progressgym.benchmark_page import write_benchmark_page
 from progressgym.cli import main
+from progressgym.errors import ProgressGymError
 from progressgym.storage import cache_folder
 
 
@@ -29,6 +31,23 @@ def test_an_unknown_benchmark_is_named_with_the_nearest(
     captured = capsys.readouterr()
     assert "Did you mean 'measure'?" in captured.err
     assert captured.out == ""
+
+
+def test_one_that_fails_does_not_take_the_figures_of_the_others(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(name: str) -> Outcome:
+        if name == "dpo":
+            raise ProgressGymError("Benchmark dpo failed (exit code 1).")
+        return Outcome(figures={f"{name}_figure": 2.5})
+
+    monkeypatch.setattr("progressgym.benchmark.run_apart", run)
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "dpo,growth", "--json"])
+    assert stop.value.code == 1
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["growth_figure"] == 2.5
+    assert "Benchmark dpo failed" in captured.err
 
 
 def test_page_shows_every_figure_and_curve(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import UsageError
+from ..errors import ProgressGymError, UsageError
 from .console import Json, err, out, print_json, quiet_libraries, split, table
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def bench(
     chosen = split(names) if names else known
     entries = {name: registry.find("benchmark", name) for name in chosen}
     outcomes: dict[str, Outcome] = {}
+    failed: list[str] = []
     quiet_libraries()
     for number, (name, entry) in enumerate(entries.items(), start=1):
         if here:
@@ -54,7 +55,11 @@ def bench(
                 outcomes[name] = entry(progress=_say)
         else:
             _say(f"[{number}/{len(entries)}] {name}")
-            outcomes[name] = run_apart(name)
+            try:
+                outcomes[name] = run_apart(name)
+            except ProgressGymError as error:  # the others' figures are not lost for it
+                failed.append(str(error))
+                _say(str(error))
     if here:
         print_json({name: outcome.model_dump() for name, outcome in outcomes.items()})
         return
@@ -65,15 +70,17 @@ def bench(
     if as_json:
         figures = {key: value for o in outcomes.values() for key, value in o.figures.items()}
         print_json({**figures, "benchmarks": {n: o.model_dump() for n, o in outcomes.items()}})
-        return
-    for name, outcome in outcomes.items():
-        table(
-            f"{name}: {_first_line(entries[name])}",
-            ["figure", "value"],
-            [(key, f"{value:.4g}") for key, value in outcome.figures.items()],
-        )
-    if to is not None:
-        out.print(f"Plots: {to}", markup=False, highlight=False, soft_wrap=True)
+    else:
+        for name, outcome in outcomes.items():
+            table(
+                f"{name}: {_first_line(entries[name])}",
+                ["figure", "value"],
+                [(key, f"{value:.4g}") for key, value in outcome.figures.items()],
+            )
+        if to is not None:
+            out.print(f"Plots: {to}", markup=False, highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
 
 
 def _say(text: str) -> None:
