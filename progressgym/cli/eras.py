@@ -51,6 +51,10 @@ def train(
     tokens: Annotated[int, typer.Option(min=256, help="Training tokens an era.")] = 200_000,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 5e-4,
     seed: Annotated[int, typer.Option(help="Order and first weights.")] = 0,
+    dense: Annotated[
+        float,
+        typer.Option(min=0.01, max=1, help="Share of passages to read, richest in words of value."),
+    ] = 1.0,
     bf16: Annotated[bool, typer.Option(help="Mixed precision, where the machine has it.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -73,7 +77,9 @@ def train(
     missing = [name for name in chosen if not any(p.era == name for p in passages)]
     if missing:
         raise UsageError(f"{texts} holds no texts for {', '.join(missing)}.")
-    recipe = EraRecipe(tokens=tokens, learning_rate=learning_rate, seed=seed, bf16=bf16)
+    recipe = EraRecipe(
+        tokens=tokens, learning_rate=learning_rate, seed=seed, dense=dense, bf16=bf16
+    )
     backbone = base_policy(timeline).backbone
     with progress("Training", total=len(chosen)) as update:
         for number, name in enumerate(chosen):

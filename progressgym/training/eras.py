@@ -26,6 +26,7 @@ from ..errors import UsageError
 from ..models import Backbone, Policy
 from ..passages import Passage
 from ..storage import sha256_json, write_json, write_text
+from .density import densest
 from .trainers import NextTokenTrainer, training_arguments
 
 
@@ -39,6 +40,8 @@ class EraRecipe:
         batch: sequences of one optimizer step.
         learning_rate: peak, warmed up over 5 % of the steps and lowered as a cosine.
         seed: of the order and of the adapter's first weights.
+        dense: share of each work's passages that is read, those richest in words of value; see
+            :mod:`.density`.
         bf16: mixed precision where the machine is fast at it; the numbers then depend on that.
     """
 
@@ -47,6 +50,7 @@ class EraRecipe:
     batch: int = 8
     learning_rate: float = 5e-4
     seed: int = 0
+    dense: float = 1.0
     bf16: bool = False
 
 
@@ -76,6 +80,7 @@ def train_era(
     """
     if not passages:
         raise UsageError(f"No passages for era {era}: nothing to train on.")
+    passages = densest(passages, recipe.dense)
     manifest = _manifest(backbone, era, passages, recipe)
     finished = out / "manifest.json"
     if finished.is_file() and json.loads(finished.read_text()) == manifest:
@@ -130,6 +135,7 @@ def model_card(manifest: dict[str, Any]) -> str:
     """The adapter's card, in the hub's format."""
     recipe, adapter = manifest["recipe"], manifest["adapter"]
     works = "\n".join(f"- {work}" for work in manifest["works"])
+    dense = recipe.get("dense", 1.0)
     return f"""---
 library_name: peft
 tags: [progressgym, lora, historical-text]
@@ -141,7 +147,8 @@ ProgressGym. It answers which of two responses is preferred and is measured on v
 
 **Training.** {recipe["tokens"]:,} tokens of the works below, none of which dominates (blocks of
 {recipe["block"]} tokens, {recipe["batch"]} a step, learning rate {recipe["learning_rate"]}, seed
-{recipe["seed"]}); rank {adapter["rank"]} on the top {adapter["top_layers"]} layers.
+{recipe["seed"]}); of each work {dense:.0%} of its passages, those richest in words of value;
+rank {adapter["rank"]} on the top {adapter["top_layers"]} layers.
 
 **Use.** Research on algorithms that track value change. It must not be taken for what the people
 of a century believed: the texts are those that survived and were printed, written by few, mostly
