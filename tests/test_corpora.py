@@ -279,6 +279,20 @@ def test_an_unknown_folder_is_told_with_what_could_be(
     assert "gutenberg" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("module", ["lxml", "ijson", "py3langid"])
+def test_a_missing_extra_is_named_with_its_remedy(module: str, texts: Path, tmp_path: Path) -> None:
+    arguments = ["corpora", "build", str(texts), "--out", str(tmp_path / "c"), "--workers", "1"]
+    arguments += ["--models", timeline_file(tmp_path)]
+    program = f"import sys; sys.modules[{module!r}] = None\n"
+    program += f"from progressgym.cli import main; main({arguments!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (1, 2)
+    assert f"needs {module}: pip install 'progressgym[corpora]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_era_models_read_raw_folders_and_corpora_alike(
     texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slicing: Slicing
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import signal
 import sys
 import warnings
@@ -59,11 +60,25 @@ def main(arguments: list[str] | None = None) -> None:
         app(args=arguments)
     except UsageError as error:
         sys.exit(_complain(str(error), 2))
+    except ModuleNotFoundError as error:
+        if (extra := _extra_of(error.name or "")) is None:
+            raise
+        needed = f"This needs {error.name}: pip install 'progressgym[{extra}]'."
+        sys.exit(_complain(needed, 1))
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away, as with `| head`; nothing is left to say
         sys.exit(0)
     except (ProgressGymError, OSError, ValueError) as error:
         sys.exit(_complain(str(error), 1))
+
+
+def _extra_of(module: str) -> str | None:
+    """The optional part of this package that brings a module; None if no part does."""
+    for requirement in importlib.metadata.requires("progressgym") or []:
+        found = re.match(r"([\w.-]+).*; *extra == ['\"](\w+)['\"]", requirement)
+        if found and found[2] != "dev" and found[1].replace("-", "_") == module.split(".")[0]:
+            return found[2]
+    return None
 
 
 def _complain(text: str, code: int) -> int:
