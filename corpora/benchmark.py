@@ -9,6 +9,7 @@ import re
 import tempfile
 import textwrap
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,30 +35,27 @@ def corpora(progress: Progress = lambda text: None) -> Outcome:
     """A corpus from raw books, against datatrove with the same cleaning.
 
     Both read the same files in one process, clean every book by the same functions, leave out
-    what is not fit and find near-duplicates by MinHash. Ours also cuts and counts tokens.
+    what is not fit, count tokens and find near-duplicates by MinHash. Ours also cuts passages,
+    divides and balances them.
     """
     timeline = Timeline.load("smollm2")
-    eras = tuple((era.name, era.first_year, era.last_year) for era in timeline.eras)
     with tempfile.TemporaryDirectory(prefix="progressgym-bench-") as scratch:
         folder = Path(scratch)
         progress("writing a library")
         megabytes = write_library(folder / "books") / 1e6
         tokenizer = folder / "tokenizer.json"
         tokenizer.write_text(tokenizer_json(timeline), encoding="utf-8")
-        slicing = Slicing(eras, 256, str(tokenizer))
+        slicing = Slicing.of(timeline, 256, tokenizer)
         source = [("catalog", str(folder / "books"))]
         seconds: dict[str, list[float]] = {"ours": [], "two": [], "datatrove": []}
         for turn in range(2):  # in turns: the machine's speed may drift
-
-            def build(name: str, workers: int, turn: int = turn) -> None:
-                build_corpus(source, folder / f"{name}-{turn}", timeline, slicing, workers=workers)
-
             progress("datatrove")
-            seconds["datatrove"].append(timed(lambda t=turn: _datatrove(folder, t)))  # type: ignore[misc]
-            progress("ours, one process")
-            seconds["ours"].append(timed(lambda: build("ours", 1)))
-            progress("ours, two processes")
-            seconds["two"].append(timed(lambda: build("two", 2)))
+            seconds["datatrove"].append(timed(partial(_datatrove, folder, turn, slicing)))
+            for name, workers in (("ours", 1), ("two", 2)):
+                progress(f"ours, processes: {workers}")
+                out = folder / f"{name}-{turn}"
+                build = partial(build_corpus, source, out, timeline, slicing, workers=workers)
+                seconds[name].append(timed(build))
         best = {name: min(times) for name, times in seconds.items()}
         ours, theirs = _kept(folder / "ours-0"), _kept_by_datatrove(folder / "datatrove-0")
         return Outcome(
@@ -138,7 +136,7 @@ def _documents(folder: Path) -> Iterator[Document]:
         yield from source.read(part)
 
 
-def _datatrove(folder: Path, turn: int) -> None:
+def _datatrove(folder: Path, turn: int, slicing: Slicing) -> None:
     """The same with datatrove's executor, its MinHash (of its default size) and its writer."""
     try:
         from datatrove.data import Document as Item
@@ -172,7 +170,7 @@ def _datatrove(folder: Path, turn: int) -> None:
     def read(data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
         for document in _documents(folder / "books"):
             text = clean(document).text
-            if language(text) == "en" and quality(text) >= 0.6:
+            if language(text) == "en" and quality(text) >= slicing.least_quality:
                 yield Item(text=text, id=document.source_id)
 
     def run(name: str, pipeline: list[Any], tasks: int = 1) -> None:
@@ -186,7 +184,7 @@ def _datatrove(folder: Path, turn: int) -> None:
         "signatures",
         [
             read,
-            TokensCounter(str(folder / "tokenizer.json")),
+            TokensCounter(slicing.tokenizer),
             JsonlWriter(clean_folder, compression=None),
             dedup.MinhashDedupSignature(signatures, config=config, language=Words()),
         ],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
 from hashlib import sha256
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from progressgym import registry
 from progressgym.storage import atomic_path, sha256_file, sha256_json
+from progressgym.timeline import Timeline
 
 from .cleaning import clean, language, quality
 from .documents import Document, Part, SetAside, Source
@@ -49,6 +50,12 @@ class Slicing:
     tokens: int
     tokenizer: str
     least_quality: float = 0.6
+
+    @classmethod
+    def of(cls, timeline: Timeline, tokens: int, tokenizer: Path) -> Slicing:
+        """Slicing into a timeline's eras."""
+        eras = tuple((era.name, era.first_year, era.last_year) for era in timeline.eras)
+        return cls(eras, tokens, str(tokenizer))
 
     def era(self, year: int) -> str | None:
         """The era of a year."""
@@ -252,7 +259,6 @@ def _code() -> str:
     return sha256_json([[path.relative_to(room).as_posix(), sha256_file(path)] for path in files])
 
 
-def block_key(block: Block, slicing_key: str) -> str:
-    """Stands for all that a block is made from."""
-    origins = [[part.name, part.fingerprint()] for part in block.parts]
-    return sha256_json([slicing_key, block.name, origins])
+def block_key(block: Block, slicing_key: str, origins: Mapping[str, str]) -> str:
+    """Stands for all that a block is made from; ``origins`` are its parts' fingerprints by name."""
+    return sha256_json([slicing_key, block.name, list(origins.items())])

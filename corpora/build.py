@@ -26,13 +26,13 @@ from progressgym.timeline import Timeline
 from .blocks import Block, Slicing, block_key, blocks_of, is_done, make_block
 from .duplicates import Candidate, find_duplicates
 from .slicing import LARGEST, VALIDATION, fraction, validation_works, word_limit
-from .tables import INDEX, PASSAGES
+from .tables import INDEX, MANIFEST, PASSAGES
 
 Progress = Callable[[int, int, str], None]
 """Told the number of blocks that are done, of all blocks, and what is going on."""
 
 _BATCH = 1024  # rows read at once in the second pass
-_OWN = {"corpus.json", "index.parquet", "set_aside.jsonl", "eras", "documents", "passages"}
+_OWN = {MANIFEST, "index.parquet", "set_aside.jsonl", "eras", "documents", "passages"}
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,14 @@ class Report:
     Attributes:
         blocks: all blocks of the input.
         reused: those that were done before.
+        inputs: source and part -> sha256 of its content.
         passages: era -> split -> number.
         statuses: "kept" or a kind of set-aside document -> number.
     """
 
     blocks: int = 0
     reused: int = 0
+    inputs: dict[str, str] = field(default_factory=dict)
     passages: dict[str, Counter] = field(default_factory=dict)
     statuses: Counter = field(default_factory=Counter)
 
@@ -103,7 +105,7 @@ def build_corpus(
             report = _make_blocks(blocks, slicing, folder, workers, ray, progress)
             progress(len(blocks), len(blocks), "Dividing")
             _Assembly(blocks, folder, division, report).run()
-            _write_manifest(blocks, folder, timeline, slicing, division, report)
+            _write_manifest(folder, timeline, slicing, division, report)
             return report
     except Timeout:
         raise UsageError(f"Another build is running in {folder}; wait for it.") from None
@@ -139,10 +141,12 @@ def _make_blocks(
 ) -> Report:
     """Make every block that is not there already."""
     shared = slicing.key()
-    keys = {block.name: block_key(block, shared) for block in blocks}
+    origins = {b.name: {part.name: part.fingerprint() for part in b.parts} for b in blocks}
+    keys = {block.name: block_key(block, shared, origins[block.name]) for block in blocks}
     waiting = [block for block in blocks if not is_done(block, keys[block.name], folder)]
     done = len(blocks) - len(waiting)
-    report = Report(len(blocks), done)
+    inputs = {f"{b.label}/{part}": sha for b in blocks for part, sha in origins[b.name].items()}
+    report = Report(len(blocks), done, inputs)
     tasks = [(block, keys[block.name], slicing, folder) for block in waiting]
     run = _in_processes if not ray else _on_ray
     for name in run(tasks, workers or os.cpu_count() or 1, ray):
@@ -327,7 +331,6 @@ class _Assembly:
 
 
 def _write_manifest(
-    blocks: Sequence[Block],
     folder: Path,
     timeline: Timeline,
     slicing: Slicing,
@@ -337,7 +340,7 @@ def _write_manifest(
     """Record what the corpus was made from; equal inputs give an equal file."""
     made = [folder / "index.parquet", *sorted((folder / "eras").glob("*.parquet"))]
     write_json(
-        folder / "corpus.json",
+        folder / MANIFEST,
         {
             "format": 1,
             "progressgym": importlib.metadata.version("progressgym"),
@@ -348,11 +351,7 @@ def _write_manifest(
             "seed": division.seed,
             "validation": division.validation,
             "largest": division.largest,
-            "inputs": {
-                f"{block.label}/{part.name}": part.fingerprint()
-                for block in blocks
-                for part in block.parts
-            },
+            "inputs": report.inputs,
             "documents": dict(report.statuses),
             "passages": {era: dict(counts) for era, counts in sorted(report.passages.items())},
             "files": {path.relative_to(folder).as_posix(): sha256_file(path) for path in made},

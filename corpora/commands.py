@@ -14,6 +14,7 @@ from progressgym.cli.console import Json, Models, err, out, print_json, progress
 from progressgym.errors import ProgressGymError, UsageError
 
 from .reader import recognised
+from .tables import is_corpus
 
 if TYPE_CHECKING:
     from .statistics.summary import EraStatistics
@@ -69,12 +70,11 @@ def build(
     with tempfile.TemporaryDirectory() as scratch, progress("Reading", total=1) as update:
         tokenizer = Path(scratch) / "tokenizer.json"
         tokenizer.write_text(tokenizer_json(timeline), encoding="utf-8")
-        eras = tuple((e.name, e.first_year, e.last_year) for e in timeline.eras)
         report = build_corpus(
             given,
             out_folder,
             timeline,
-            Slicing(eras, tokens, str(tokenizer)),
+            Slicing.of(timeline, tokens, tokenizer),
             Division(seed, validation, largest),
             workers,
             ray,
@@ -92,7 +92,7 @@ def build(
             }
         )
     else:
-        _show(report, out_folder, [era[0] for era in eras])
+        _show(report, out_folder, [era.name for era in timeline.eras])
     if strict and broken:
         raise ProgressGymError(
             f"{broken} inputs are broken or undated; see {out_folder}/set_aside.jsonl."
@@ -213,6 +213,6 @@ def export(
 
 def _corpus(folder: Path) -> Path:
     """The folder, if it is a corpus."""
-    if not (folder / "corpus.json").is_file():
+    if not is_corpus(folder):
         raise UsageError(f"{folder} is no corpus: make one with `progressgym corpora build`.")
     return folder

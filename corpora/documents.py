@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 Kind = Literal["gutenberg", "tei", "ocr", "plain", "clean"]
 """What a text has been through, and with that how it is cleaned; see :mod:`.cleaning`.
@@ -152,8 +152,6 @@ class Source(ABC):
     Args:
         place: a folder, a file, or whatever else names the collection.
     """
-
-    registered_as: ClassVar[str]
 
     def __init__(self, place: str) -> None:
         self.place = place

@@ -11,7 +11,7 @@ from progressgym.registry import register
 from progressgym.storage import cache_folder, sha256_json
 from progressgym.timeline import Timeline
 
-from .tables import era_names, read_era
+from .tables import era_names, is_corpus, read_era
 
 TOKENS = 256  # of a passage, where a raw folder is read
 
@@ -31,7 +31,7 @@ def read_corpus(
     Raises:
         UsageError: a folder of nothing that is known, or a corpus without any era of the timeline.
     """
-    corpus = folder if (folder / "corpus.json").is_file() else _built(folder, timeline, seed)
+    corpus = folder if is_corpus(folder) else _built(folder, timeline, seed)
     known = [era.name for era in timeline.eras if era.name in era_names(corpus)]
     if not known:
         raise UsageError(f"{folder} has no passages of any era of {timeline.name}.")
@@ -50,14 +50,14 @@ def _built(folder: Path, timeline: Timeline, seed: int) -> Path:
     from .blocks import Slicing
     from .build import Division, build_corpus
 
-    eras = tuple((era.name, era.first_year, era.last_year) for era in timeline.eras)
     tokenizer = tokenizer_json(timeline)
+    eras = [[era.name, era.first_year, era.last_year] for era in timeline.eras]
     origin = sha256_json([str(folder.resolve()), eras, tokenizer, seed])
     cached = cache_folder() / "corpora" / origin[:24]
     cached.mkdir(parents=True, exist_ok=True)
     path = cached / "tokenizer.json"
     path.write_text(tokenizer, encoding="utf-8")
-    slicing = Slicing(eras, TOKENS, str(path))
+    slicing = Slicing.of(timeline, TOKENS, path)
     build_corpus([recognised(folder)], cached / "corpus", timeline, slicing, Division(seed))
     return cached / "corpus"
 

@@ -64,6 +64,14 @@ PASSAGES = pa.schema(
 """Columns of ``eras/*.parquet``."""
 
 
+MANIFEST = "corpus.json"
+
+
+def is_corpus(folder: Path) -> bool:
+    """Is a folder a built corpus? The manifest is written last."""
+    return (folder / MANIFEST).is_file()
+
+
 def read_index(corpus: Path) -> pa.Table:
     """All documents of a built corpus, without their texts; columns as in ``INDEX``."""
     return pq.read_table(corpus / "index.parquet")

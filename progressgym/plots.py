@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from .benchmark import Curve
 from .results import RunResult
 from .values.dimensions import DIMENSIONS, title
-from .values.scores import LEVEL, RESAMPLES, skill_by_dimension, skill_by_step
+from .values.scores import LEVEL, draws, skill_by_dimension, skill_by_step
 from .values.vector import contrasts, sigmoid
 
 HUMAN, POLICY = "#D55E00", "#0072B2"
@@ -236,12 +236,11 @@ def policy_errors(bands: ValueBands, limit: float | None = None) -> go.Figure:
 
 def _bands(stances: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Value, low and high, shape (3, steps, 19); the same resamples serve every model."""
-    size = len(labels)
-    counts = np.random.default_rng(0).multinomial(size, np.full(size, 1 / size), RESAMPLES)
+    counts = draws(len(labels), seed=0)
     tails = [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
     rows = []
     for row in stances:
-        resampled = sigmoid(contrasts(row, labels, counts.astype(float)))
+        resampled = sigmoid(contrasts(row, labels, counts))
         low, high = np.percentile(resampled, tails, axis=0)
         rows.append([sigmoid(contrasts(row, labels)), low, high])
     return np.array(rows).transpose(1, 0, 2)

@@ -93,6 +93,11 @@ class Validation(BaseModel):
             if found.signal_to_noise is not None and found.signal_to_noise > SIGNAL
         ]
 
+    @property
+    def dull(self) -> list[str]:
+        """Dimensions that do not."""
+        return [name for name in self.dimensions if name not in self.telling]
+
 
 def validate(
     timeline: Timeline,

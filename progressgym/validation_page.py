@@ -82,7 +82,7 @@ def write_validation_page(found: Validation, path: Path) -> Path:
 
 def _header(found: Validation) -> str:
     """What came out, in a few sentences."""
-    dull = [title(name) for name in found.dimensions if name not in found.telling]
+    dull = [title(name) for name in found.dull]
     weak = f" Do not read differences into {escape(', '.join(dull))}." if dull else ""
     enough = "enough" if found.reliability >= RELIABLE else "too little"
     return (

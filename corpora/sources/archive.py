@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 
 from lxml import etree
 
@@ -40,8 +40,6 @@ class Archive(Source):
     Args:
         place: the folder, or one file.
     """
-
-    registered_as: ClassVar[str] = "archive"
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, get_args
+from typing import Any, get_args
 
 from progressgym.errors import UsageError
 from progressgym.registry import register
@@ -38,8 +38,6 @@ class Catalog(Source):
     Args:
         place: the folder.
     """
-
-    registered_as: ClassVar[str] = "catalog"
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:

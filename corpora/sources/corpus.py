@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -13,6 +13,7 @@ from progressgym.errors import UsageError
 from progressgym.registry import register
 
 from ..documents import Document, Part, SetAside, Source
+from ..tables import is_corpus
 
 _BATCH = 64  # documents in memory
 
@@ -25,12 +26,10 @@ class BuiltCorpus(Source):
         place: folder that ``progressgym corpora build`` made.
     """
 
-    registered_as: ClassVar[str] = "corpus"
-
     @classmethod
     def recognises(cls, folder: Path) -> bool:
         """Has it a manifest?"""
-        return (folder / "corpus.json").is_file()
+        return is_corpus(folder)
 
     def parts(self) -> list[Part]:
         """The files of documents."""

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 from progressgym.errors import UsageError
 from progressgym.registry import register
@@ -41,8 +40,6 @@ class Gutenberg(Source):
     Args:
         place: the folder, or one file.
     """
-
-    registered_as: ClassVar[str] = "gutenberg"
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 
 import ijson
 
@@ -45,8 +45,6 @@ class HistText(Source):
     Args:
         place: the folder, or one file.
     """
-
-    registered_as: ClassVar[str] = "histtext"
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:

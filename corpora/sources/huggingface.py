@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 
 from progressgym.errors import UsageError
 from progressgym.registry import register
@@ -49,8 +49,6 @@ class HuggingFace(Source):
     Args:
         place: ``OWNER/NAME`` on the hub or a local folder; ``@REVISION`` and ``#SPLIT`` may follow.
     """
-
-    registered_as: ClassVar[str] = "huggingface"
 
     def __init__(self, place: str) -> None:
         super().__init__(place)

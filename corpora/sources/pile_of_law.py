@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from progressgym.registry import register
 
@@ -27,8 +27,6 @@ class PileOfLaw(Source):
     Args:
         place: the folder, or one file.
     """
-
-    registered_as: ClassVar[str] = "pile-of-law"
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:

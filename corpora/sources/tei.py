@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from lxml import etree
 
@@ -33,8 +33,6 @@ class Tei(Source):
         place: the folder or file. In the older TCP format, ``A00001.hdr`` beside ``A00001.xml``
             has what is known about the text.
     """
-
-    registered_as: ClassVar[str] = "tei"
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:

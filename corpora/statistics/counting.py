@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from progressgym.errors import UsageError
 
-from ..tables import era_names
+from ..tables import MANIFEST, era_names
 from .anachronisms import Sightings, first_years
 from .summary import (
     Anachronism,
@@ -74,7 +74,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         UsageError: there is none, or it is no JSON object.
     """
     try:
-        manifest = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder} is no corpus: corpus.json cannot be read ({error}).") from None
     if not isinstance(manifest, dict):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ProgressGymError, UsageError
-from .console import Json, err, out, print_json, quiet_libraries, split, table
+from ..errors import ProgressGymError
+from .console import Json, check_page, err, out, print_json, quiet_libraries, split, table
 
 if TYPE_CHECKING:
     from ..benchmark import Outcome
@@ -41,8 +41,7 @@ def bench(
     from .. import registry
     from ..benchmark import run_apart
 
-    if to is not None and to.is_dir():
-        raise UsageError(f"--to {to} is a folder; name a file, such as bench.html.")
+    check_page(to, "bench.html")
     known = registry.names("benchmark")
     chosen = split(names) if names else known
     entries = {name: registry.find("benchmark", name) for name in chosen}

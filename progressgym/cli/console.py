@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +14,8 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+
+from ..errors import UsageError
 
 # The libraries read these when they are imported, which is later than this.
 for _name in ("HF_HUB_DISABLE_TELEMETRY", "TQDM_DISABLE"):
@@ -46,6 +49,16 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     for row in rows:
         grid.add_row(*row)
     out.print(grid)
+
+
+def check_page(to: Path | None, example: str) -> None:
+    """Can a page be written there? Asked before the work that fills it.
+
+    Raises:
+        UsageError: a folder, where a file is wanted.
+    """
+    if to is not None and to.is_dir():
+        raise UsageError(f"--to {to} is a folder; name a file, such as {example}.")
 
 
 def split(text: str) -> list[str]:

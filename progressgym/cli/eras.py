@@ -8,7 +8,18 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import ProgressGymError, UsageError
-from .console import Json, Models, err, out, print_json, progress, quiet_libraries, split, table
+from .console import (
+    Json,
+    Models,
+    check_page,
+    err,
+    out,
+    print_json,
+    progress,
+    quiet_libraries,
+    split,
+    table,
+)  # fmt: skip
 
 app = typer.Typer(help="Era models: list, train, and compare them.", no_args_is_help=True)
 
@@ -172,8 +183,7 @@ def validate(
     from ..validation import validate as validated
     from ..values.scenarios import shipped_bank
 
-    if to is not None and to.is_dir():
-        raise UsageError(f"--to {to} is a folder; name a file, such as validation.html.")
+    check_page(to, "validation.html")
     quiet_libraries()
     timeline = Timeline.load(models)
     others = Timeline.load(replicas) if replicas else None
@@ -215,7 +225,7 @@ def validate(
             highlight=False,
             soft_wrap=True,
         )
-    dull = [name.replace("_", " ") for name in found.dimensions if name not in found.telling]
+    dull = [name.replace("_", " ") for name in found.dull]
     if dull:
         out.print(
             f"These do not tell the eras apart: {', '.join(dull)}.", highlight=False, soft_wrap=True
