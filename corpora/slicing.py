@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 VALIDATION = 0.1  # of an era's words
 LARGEST = 0.25  # share of one work in an era's training words, where there are works enough
-_MOST_HELD_OUT = 0.35  # of an era: a work larger than that stays in training
+_MOST_HELD_OUT = 0.35  # of an era, where all its works are long
+_OVERSHOOT = 1.5  # how much more than asked may be held out
 
 
 def fraction(seed: int, *names: str | int) -> float:
@@ -25,8 +26,10 @@ def validation_works(words: Mapping[str, int], share: float, seed: int) -> set[s
         seed: which works; equal seeds choose equally.
 
     Returns:
-        Works whose words together reach the share, in an order that the seed gives, without
-        those of more than a third of the era. At least one work stays in training.
+        Works in an order that the seed gives, until they reach the share. A work that would
+        take them past one and a half times the share stays in training: the longest works of a
+        short era are what its model can learn from. Where every work is longer than that, the
+        shortest is held out; at least one work stays in training.
     """
     total = sum(words.values())
     chosen: set[str] = set()
@@ -34,9 +37,13 @@ def validation_works(words: Mapping[str, int], share: float, seed: int) -> set[s
     for work in sorted(words, key=lambda work: (fraction(seed, "split", work), work)):
         if taken >= share * total or len(chosen) + 1 >= len(words):
             break
-        if taken + words[work] <= _MOST_HELD_OUT * total:
+        if taken + words[work] <= _OVERSHOOT * share * total:
             chosen.add(work)
             taken += words[work]
+    if not chosen and len(words) > 1:
+        shortest = min(words, key=lambda work: (words[work], work))
+        if words[shortest] <= _MOST_HELD_OUT * total:
+            chosen.add(shortest)
     return chosen
 
 

@@ -169,7 +169,13 @@ class Trunk(nn.Module):
         """Run the lower layers over trees: (tokens, hidden) of each.
 
         Layer by layer over all batches, so that only one layer's weights are packed at a time.
+        In the base's own precision, whatever precision the layers above are trained in: the
+        states are kept for everyone.
         """
+        with torch.autocast(self.weight.device.type, enabled=False):
+            return self._compute(trees)
+
+    def _compute(self, trees: Sequence[Tree]) -> list[Tensor]:
         device = self.weight.device
         batches = equal_batches(trees, self.pace.batch_tokens)
         stacked = [
