@@ -7,6 +7,7 @@ import pytest
 
 from progressgym.values.dimensions import DIMENSIONS
 from progressgym.values.validity import (
+    agreement,
     directions,
     distances,
     frame_agreement,
@@ -15,6 +16,8 @@ from progressgym.values.validity import (
     resampled_signal,
     signal_to_noise,
     split_half,
+    standardised,
+    variance_components,
     without_general_factor,
 )
 
@@ -141,3 +144,42 @@ def test_distances_are_root_mean_squares() -> None:
     assert distances(np.zeros((1, 4)), np.full((2, 4), 3.0)).tolist() == [[3, 3]]
     found = profiles(simulate(np.eye(ERAS, 19)), LABELS)
     assert np.diag(distances(found, found)).max() == 0
+
+
+def test_variance_components_are_found() -> None:
+    true = {"era": 0.5, "scenario": 0.8, "frame": 0.3, "pair": 0.2, "rest": 1.0}
+    found = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        signs = np.repeat([1, -1], 10)
+
+        def drawn(variance: float, *shape: int, rng: np.random.Generator = rng) -> np.ndarray:
+            return rng.normal(0, variance**0.5, shape)
+
+        signed = drawn(0.5, 9, 1, 1, 1) + drawn(0.8, 9, 20, 1, 1) + drawn(0.3, 9, 1, 4, 1)
+        signed = signed + drawn(0.2, 9, 1, 1, 6) + drawn(1.0, 9, 20, 4, 6)
+        level = drawn(5, 9, 1, 4, 6) + drawn(5, 1, 20, 4, 6)  # of eras, and of scenarios
+        found.append(variance_components(signed * signs[:, None, None] + level, signs))
+    for name, variance in true.items():
+        assert np.mean([getattr(f, name) for f in found]) == pytest.approx(variance, rel=0.15)
+    error = 0.8 / 20 + 0.3 / 4 + 0.2 / 6 + 1.0 / 480
+    expected = 0.5 / (0.5 + error)
+    assert np.mean([f.dependability for f in found]) == pytest.approx(expected, abs=0.1)
+
+
+def test_equal_readings_have_no_components() -> None:
+    found = variance_components(np.ones((9, 4, 2, 3)), np.array([1, 1, -1, -1]))
+    assert found.dependability == 0
+    assert found.era == found.scenario == found.rest == 0
+
+
+def test_sharper_eras_have_one_shape() -> None:
+    shape = np.random.default_rng(4).normal(0, 1, len(LABELS))
+    stances = np.outer(np.linspace(0.5, 1.5, ERAS), shape)
+    np.testing.assert_allclose(standardised(stances), np.tile(shape, (ERAS, 1)))
+
+
+def test_agreement_ignores_what_is_not_covered() -> None:
+    first = np.array([[1.0, np.nan, 2.0], [3.0, 1.0, 5.0]])
+    assert agreement(first, 2 * first + 1) == pytest.approx(1)
+    assert agreement(first, -first) == pytest.approx(-1)

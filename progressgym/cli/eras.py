@@ -66,6 +66,10 @@ def train(
         float,
         typer.Option(min=0.01, max=1, help="Share of passages to read, richest in words of value."),
     ] = 1.0,
+    replay: Annotated[
+        float,
+        typer.Option(min=0, max=0.9, help="Share of the base's own answers to neutral questions."),
+    ] = 0.0,
     bf16: Annotated[bool, typer.Option(help="Mixed precision, where the machine has it.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -89,7 +93,7 @@ def train(
     if missing:
         raise UsageError(f"{texts} holds no texts for {', '.join(missing)}.")
     recipe = EraRecipe(
-        tokens=tokens, learning_rate=learning_rate, seed=seed, dense=dense, bf16=bf16
+        tokens=tokens, learning_rate=learning_rate, seed=seed, dense=dense, replay=replay, bf16=bf16
     )
     backbone = base_policy(timeline).backbone
     with progress("Training", total=len(chosen)) as update:

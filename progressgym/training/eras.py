@@ -27,6 +27,7 @@ from ..models import Backbone, Policy
 from ..passages import Passage
 from ..storage import sha256_json, write_json, write_text
 from .density import densest
+from .replay import replay_texts
 from .trainers import NextTokenTrainer, training_arguments
 
 
@@ -42,6 +43,8 @@ class EraRecipe:
         seed: of the order and of the adapter's first weights.
         dense: share of each work's passages that is read, those richest in words of value; see
             :mod:`.density`.
+        replay: share of the tokens that are the base's own answers to neutral instructions; see
+            :mod:`.replay`.
         bf16: mixed precision where the machine is fast at it; the numbers then depend on that.
     """
 
@@ -51,6 +54,7 @@ class EraRecipe:
     learning_rate: float = 5e-4
     seed: int = 0
     dense: float = 1.0
+    replay: float = 0.0
     bf16: bool = False
 
 
@@ -76,7 +80,7 @@ def train_era(
         ``out``, holding adapter_model.safetensors (fp16), adapter_config.json, manifest.json.
 
     Raises:
-        UsageError: the era has no passages.
+        UsageError: the era has no passages, or none that fills a block.
     """
     if not passages:
         raise UsageError(f"No passages for era {era}: nothing to train on.")
@@ -148,6 +152,7 @@ ProgressGym. It answers which of two responses is preferred and is measured on v
 **Training.** {recipe["tokens"]:,} tokens of the works below, none of which dominates (blocks of
 {recipe["block"]} tokens, {recipe["batch"]} a step, learning rate {recipe["learning_rate"]}, seed
 {recipe["seed"]}); of each work {dense:.0%} of its passages, those richest in words of value;
+{recipe.get("replay", 0.0):.0%} of the tokens are the base's own answers to neutral instructions;
 rank {adapter["rank"]} on the top {adapter["top_layers"]} layers.
 
 **Use.** Research on algorithms that track value change. It must not be taken for what the people
@@ -179,29 +184,41 @@ def _manifest(
 
 
 def _blocks(backbone: Backbone, passages: Sequence[Passage], recipe: EraRecipe) -> list[list[int]]:
-    """Token blocks in which no work dominates, drawn and shuffled from the seed."""
+    """Token blocks in which no work dominates, and the replay; shuffled from the seed."""
     works: dict[str, list[str]] = defaultdict(list)
     for passage in passages:
         works[passage.work].append(passage.text)
-    tokenizer = backbone.tokenizer
-    end = [tokenizer.eos_token_id]
-    cut: dict[str, list[list[int]]] = {}
-    for work, texts in works.items():
-        encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
-        stream = [token for ids in encoded for token in ids + end]
-        size = recipe.block
-        cut[work] = [stream[i : i + size] for i in range(0, len(stream) - size + 1, size)]
-    wanted = -(-recipe.tokens // recipe.block)
+    cut = {work: _cut(backbone, texts, recipe.block) for work, texts in works.items()}
+    if not any(cut.values()):
+        raise UsageError(f"The passages hold fewer than {recipe.block} tokens a work.")
     rng = np.random.default_rng(recipe.seed)
+    wanted = -(-recipe.tokens // recipe.block)
+    replayed = round(recipe.replay * wanted)
+    blocks = _drawn(cut, wanted - replayed, rng)
+    if replayed:
+        blocks += _drawn({"": _cut(backbone, replay_texts(backbone), recipe.block)}, replayed, rng)
+    return [blocks[i] for i in rng.permutation(len(blocks))]
+
+
+def _cut(backbone: Backbone, texts: Sequence[str], size: int) -> list[list[int]]:
+    """One stream of tokens, an end token after each text, in blocks of a size."""
+    end = [backbone.tokenizer.eos_token_id]
+    encoded = backbone.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    stream = [token for ids in encoded for token in ids + end]
+    return [stream[i : i + size] for i in range(0, len(stream) - size + 1, size)]
+
+
+def _drawn(
+    cut: dict[str, list[list[int]]], wanted: int, rng: np.random.Generator
+) -> list[list[int]]:
+    """Blocks in equal shares of each work; again from the start where there are too few."""
     blocks: list[list[int]] = []
-    while len(blocks) < wanted:  # again from the start where the era has fewer tokens
+    while len(blocks) < wanted:
         shares = balanced_shares({w: len(b) for w, b in cut.items()}, wanted - len(blocks))
-        if not any(shares.values()):
-            raise UsageError(f"The passages hold fewer than {recipe.block} tokens a work.")
         for work, share in shares.items():
             order = rng.permutation(len(cut[work]))[:share]
             blocks += [cut[work][i] for i in order]
-    return [blocks[i] for i in rng.permutation(len(blocks))]
+    return blocks
 
 
 def balanced_shares(sizes: dict[str, int], wanted: int) -> dict[str, int]:

@@ -42,24 +42,37 @@ def read_items(policy: Policy, bank: ScenarioBank) -> np.ndarray:
     """
     if bank.instrument == "dilemma":
         return _read_dilemmas(policy, bank.scenarios)
+    matrix = np.empty((len(bank), len(frames(bank))))
+    for rows, readings in read_pairs(policy, bank).values():
+        matrix[rows] = readings.mean(axis=2)
+    return matrix
+
+
+def read_pairs(policy: Policy, bank: ScenarioBank) -> dict[str, tuple[list[int], np.ndarray]]:
+    """Read statements, word pair by word pair.
+
+    Returns:
+        For each form the rows of the bank that have it, and their readings: log P(praise) −
+        log P(blame) less the same without the statement, in nats, shape (rows, frames, pairs).
+        Pairs that the tokenizer splits are left out.
+
+    Raises:
+        UsageError: it splits nearly all of them.
+    """
     forms = {name: FORMS[name] for name in sorted({scenario.form for scenario in bank})}
     words = {name: _single_token_words(policy, form) for name, form in forms.items()}
     tokens = sorted({token for pairs in words.values() for pair in pairs for token in pair})
     sentences = [sentence(f, s.text) for s in bank for f in forms[s.form].frames]
     sentences += [sentence(bare) for form in forms.values() for bare in form.bare]
     logits = policy.next_token_logits(sentences, tokens).double().numpy()
-    columns = len(frames(bank))
-    acts, bare = np.split(logits.reshape(-1, columns, len(tokens)), [len(bank)])
-    matrix = np.empty((len(bank), columns))
+    statements, bare = np.split(logits.reshape(-1, len(frames(bank)), len(tokens)), [len(bank)])
+    found = {}
     for number, (name, pairs) in enumerate(words.items()):
-        # Mean over word pairs of log P(praise) − log P(blame); the normaliser cancels.
-        weights = np.zeros(len(tokens))
-        for praise, blame in pairs:
-            weights[tokens.index(praise)] += 1 / len(pairs)
-            weights[tokens.index(blame)] -= 1 / len(pairs)
         rows = [i for i, scenario in enumerate(bank) if scenario.form == name]
-        matrix[rows] = acts[rows] @ weights - bare[number] @ weights
-    return matrix
+        praise, blame = ([tokens.index(pair[side]) for pair in pairs] for side in (0, 1))
+        own = statements[rows] - bare[number]  # the normaliser cancels between praise and blame
+        found[name] = rows, own[:, :, praise] - own[:, :, blame]
+    return found
 
 
 def _single_token_words(policy: Policy, form: StatementForm) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ praised at all times, is no difference between them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -76,9 +77,9 @@ def split_half(
     for _ in range(splits):
         half = _half(labels, rng)
         first, second = (profiles(stances, labels, part[None].astype(float))[0] for part in half)
-        single.append(_correlation(first, second))
+        single.append(correlation(first, second))
         both = (part[:, np.isfinite(first[0])].reshape(-1, 1) for part in (first, second))
-        together.append(_correlation(*both)[0])
+        together.append(correlation(*both)[0])
     return _stepped_up(np.mean(single, axis=0)), float(_stepped_up(np.mean(together)))
 
 
@@ -93,7 +94,7 @@ def _half(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.
     return first, ~first
 
 
-def _correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Of each column; NaN where one does not vary."""
     first, second = (part - part.mean(axis=0) for part in (first, second))
     scale = np.sqrt(np.nansum(first**2, axis=0) * np.nansum(second**2, axis=0))
@@ -211,6 +212,80 @@ def resampled_signal(
         return np.where(noise > 0, between / noise - 1, np.nan)
 
 
+def standardised(stances: np.ndarray) -> np.ndarray:
+    """Stances of every era scaled to the same spread over scenarios: shape without sharpness.
+
+    An era that judges everything more sharply, whatever it judges, differs from the others in
+    every dimension. What is left here is a change of mind.
+    """
+    spread = stances.std(axis=1, keepdims=True)
+    return stances * spread.mean() / np.where(spread > 0, spread, 1)
+
+
+@dataclass(frozen=True)
+class Components:
+    """What single readings of eras vary by, in nats².
+
+    Attributes:
+        era: what all readings of a dimension say alike of an era; the rest is error.
+        scenario: which scenario is judged.
+        frame: in which frame.
+        pair: with which pair of words.
+        rest: all interactions, and noise.
+        dependability: share of the first in the variance of a dimension's mean over all readings,
+            0 to 1: how well the differences would come out again with other scenarios, other
+            frames and other words.
+    """
+
+    era: float
+    scenario: float
+    frame: float
+    pair: float
+    rest: float
+    dependability: float
+
+
+def variance_components(readings: np.ndarray, signs: np.ndarray) -> Components:
+    """Facets of one dimension: eras crossed with scenarios, frames and word pairs.
+
+    Random effects from the mean squares of a balanced layout (Shavelson & Webb 1991,
+    "Generalizability Theory", chapter 3); negative estimates are set to zero.
+
+    Args:
+        readings: of scenarios of one dimension, shape (eras, scenarios, frames, pairs), at least
+            two of each.
+        signs: +1 for a scenario that upholds it, −1 for one that violates it, as many of each.
+    """
+    x = readings - readings.mean(axis=1, keepdims=True)  # approval of everything
+    x = (x - x.mean(axis=0)) * signs[:, None, None]
+    eras, *sizes = x.shape
+    every = x.mean(axis=(1, 2, 3), keepdims=True)
+    means = [x.mean(axis=axes, keepdims=True) - every for axes in ((2, 3), (1, 3), (1, 2))]
+    left = x - every - sum(means)
+    cells = int(np.prod(sizes))
+    freedom = eras - 1
+    rest = (left**2).sum() / (freedom * (cells - sum(sizes) + 2))
+    squares = [
+        (mean**2).sum() * cells / size / (freedom * (size - 1))
+        for mean, size in zip(means, sizes, strict=True)
+    ]
+    parts = [
+        max(0.0, float(square - rest) * size / cells)
+        for square, size in zip(squares, sizes, strict=True)
+    ]
+    error = float(sum(squares) - 2 * rest)
+    era = max(0.0, float((every**2).sum() * cells / freedom - error) / cells)
+    noise = sum(p / size for p, size in zip(parts, sizes, strict=True)) + float(rest) / cells
+    total = era + noise
+    return Components(era, *parts, float(rest), era / total if total > 0 else 0.0)
+
+
+def agreement(first: np.ndarray, second: np.ndarray) -> float:
+    """Correlation of two sets of profiles over all eras and dimensions that both cover."""
+    both = np.isfinite(first) & np.isfinite(second)
+    return float(correlation(first[both][:, None], second[both][:, None])[0])
+
+
 def frame_agreement(items: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Do the frames tell the same of the eras? Mean correlation of their profiles over eras.
 
@@ -223,7 +298,7 @@ def frame_agreement(items: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
     found = [profiles(items[:, :, frame], labels) for frame in range(items.shape[2])]
     pairs = [
-        _correlation(first, second) for i, first in enumerate(found) for second in found[i + 1 :]
+        correlation(first, second) for i, first in enumerate(found) for second in found[i + 1 :]
     ]
     return np.mean(pairs, axis=0) if pairs else np.full(labels.shape[1], np.nan)
 
