@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -38,6 +39,25 @@ class Era(BaseModel):
         return self
 
 
+class Loading(BaseModel):
+    """How model folders and hub ids are loaded, in transformers' words.
+
+    Attributes:
+        dtype: ``auto`` is bfloat16 on a GPU and float32 elsewhere.
+        device_map: where the layers go, e.g. ``auto`` to spread them over all GPUs; None for one
+            device.
+        quantization: ``4bit`` or ``8bit`` weights (bitsandbytes, the extra ``quantization``).
+        revision: of hub ids: a commit, branch or tag.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device_map: str | None = None
+    quantization: Literal["4bit", "8bit"] | None = None
+    revision: str | None = None
+
+
 class Timeline(BaseModel):
     """A sequence of eras over one base model.
 
@@ -45,6 +65,7 @@ class Timeline(BaseModel):
         name: short name, e.g. ``smollm2``.
         base: ``smollm2``, ``tiny``, a model folder or a hub id.
         eras: at least two, in order of time, without overlap.
+        loading: how its models are loaded; adapters and the built-in bases need none of it.
         folder: where relative paths start; set on loading.
     """
 
@@ -53,6 +74,7 @@ class Timeline(BaseModel):
     name: str
     base: str
     eras: tuple[Era, ...] = Field(min_length=2)
+    loading: Loading = Loading()
     folder: Path = Field(default=Path("."), exclude=True)
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,6 +18,8 @@ from progressgym.models import AdapterShape, Backbone, Policy, base_policy, era_
 from progressgym.models.tiny import tiny_backbone
 from progressgym.models.trees import Tree
 from progressgym.timeline import Timeline
+from progressgym.values.measure import measure
+from progressgym.values.scenarios import shipped_bank
 
 TIMELINE = Timeline.load("tiny")
 TEXTS = ["it is right", "to be good or evil", "just", "we hold that it is wicked to be wise"]
@@ -69,14 +72,14 @@ def plain_model(policy: Policy) -> LlamaForCausalLM:
     return model
 
 
-def random_llama(folder: Path, seed: int) -> LlamaForCausalLM:
+def random_llama(folder: Path, seed: int, hidden: int = 16) -> LlamaForCausalLM:
     """A full model directory in the hub's layout: config, safetensors, tokenizer."""
     tokenizer = era(0).backbone.tokenizer
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=32,
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
         num_hidden_layers=3,
         num_attention_heads=2,
         num_key_value_heads=2,
@@ -520,6 +523,54 @@ def test_timeline_of_full_model_folders(tmp_path: Path) -> None:
     by_folder = load_model(str(tmp_path / "new"), timeline)
     assert by_folder.fingerprint == era_policy(timeline, timeline.eras[1]).fingerprint
     assert by_folder.name == "new"
+
+
+@pytest.mark.parametrize(
+    ("loading", "tolerance"),
+    [
+        ("{dtype: bfloat16, device_map: cpu}", 0.2),
+        ("{dtype: float32, quantization: 8bit, device_map: cpu}", 0.5),
+        ("{dtype: float32, quantization: 4bit, device_map: cpu}", 2.0),
+    ],
+)
+def test_models_load_in_other_precision(tmp_path: Path, loading: str, tolerance: float) -> None:
+    if "quantization" in loading:
+        pytest.importorskip("bitsandbytes", reason="the extra `quantization` is not installed")
+    plain = random_llama(tmp_path / "old", 0, hidden=128)  # 4-bit kernels work on larger blocks
+    text = two_eras(", model: old", ", model: old", base="./old") + f"loading: {loading}\n"
+    timeline = Timeline.load(write_timeline(tmp_path / "two.yaml", text))
+    policy = era_policy(timeline, timeline.eras[0])
+    assert policy.fingerprint != load_model(str(tmp_path / "old"), TIMELINE).fingerprint
+    ids, mask = pad(policy.encode(TEXTS))
+    with torch.no_grad():
+        expected = plain(input_ids=ids, attention_mask=mask).logits
+    served = logits(policy, ids, mask, ordinary=False).float().cpu()
+    error = (served - expected)[mask.bool()].abs().mean()
+    assert 0 < error < tolerance * expected[mask.bool()].std()
+    vector = measure(policy, shipped_bank().split("probe").first(2))
+    assert np.isfinite(vector.items).all()
+    before = policy.logprobs(["To lie is"], [" wrong"])
+    trained = policy.copy()
+    for name, tensor in trained.weights.items():
+        if "lora_B" in name:
+            tensor += 0.5
+    assert trained.logprobs(["To lie is"], [" wrong"]) != before  # the adapter acts
+
+
+def test_loading_is_checked(tmp_path: Path) -> None:
+    text = two_eras() + "loading: {quantization: 3bit}\n"
+    with pytest.raises(UsageError, match=r"loading\.quantization"):
+        Timeline.load(write_timeline(tmp_path / "two.yaml", text))
+
+
+@pytest.mark.parametrize("name", ["histllama3-8b", "histllama3-70b"])
+def test_shipped_hub_timelines_name_nine_centuries(name: str) -> None:
+    timeline = Timeline.load(name)
+    assert [era.name for era in timeline.eras] == [
+        era.name for era in Timeline.load("smollm2").eras
+    ]
+    assert len({era.model for era in timeline.eras}) == 9
+    assert timeline.loading.dtype == "bfloat16"
 
 
 def test_base_folder_of_a_timeline_is_relative_to_its_file(tmp_path: Path) -> None:

@@ -26,7 +26,11 @@ err = Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Models = Annotated[
-    str, typer.Option(help="Timeline: smollm2, tiny, or a YAML file.", show_default=True)
+    str,
+    typer.Option(
+        help="Timeline: smollm2, tiny, histllama3-8b, histllama3-70b, or a YAML file.",
+        show_default=True,
+    ),
 ]
 
 

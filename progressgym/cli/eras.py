@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +21,11 @@ from .console import (
     split,
     table,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from ..passages import Passage
+    from ..timeline import Timeline
+    from ..validation import Validation
 
 app = typer.Typer(help="Era models: list, train, and compare them.", no_args_is_help=True)
 
@@ -66,10 +72,6 @@ def train(
         float,
         typer.Option(min=0.01, max=1, help="Share of passages to read, richest in words of value."),
     ] = 1.0,
-    replay: Annotated[
-        float,
-        typer.Option(min=0, max=0.9, help="Share of the base's own answers to neutral questions."),
-    ] = 0.0,
     bf16: Annotated[bool, typer.Option(help="Mixed precision, where the machine has it.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -93,7 +95,7 @@ def train(
     if missing:
         raise UsageError(f"{texts} holds no texts for {', '.join(missing)}.")
     recipe = EraRecipe(
-        tokens=tokens, learning_rate=learning_rate, seed=seed, dense=dense, replay=replay, bf16=bf16
+        tokens=tokens, learning_rate=learning_rate, seed=seed, dense=dense, bf16=bf16
     )
     backbone = base_policy(timeline).backbone
     with progress("Training", total=len(chosen)) as update:
@@ -134,8 +136,7 @@ def perplexity(
     timeline = Timeline.load(models)
     trained, held_out = _read_texts(texts, timeline)
     passages = {"held-out": held_out, "train": trained, "all": trained + held_out}[part]
-    columns = {e.name: [p for p in passages if p.era == e.name] for e in timeline.eras}
-    columns = {name: found for name, found in columns.items() if found}
+    columns = _columns(timeline, passages)
     if not columns:
         raise UsageError(f"{texts} holds no {part} texts for the eras of {timeline.name}.")
     policies = [era_policy(timeline, era) for era in timeline.eras] + [base_policy(timeline)]
@@ -175,6 +176,10 @@ def validate(
         int | None, typer.Option(min=2, help="Scenarios a dimension and polarity; default: all.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of shuffles and resamples.")] = 0,
+    texts: Annotated[
+        Path | None, typer.Option(help="Corpus whose held-out works the eras are to predict.")
+    ] = None,
+    ask: Annotated[bool, typer.Option(help="Ask neutral questions, and ten open ones.")] = True,
     to: Annotated[Path | None, typer.Option("--to", help="HTML page to write.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -183,66 +188,98 @@ def validate(
     Example: progressgym eras validate --models smollm2 --to validation.html
     """
     from ..timeline import Timeline
-    from ..validation import RELIABLE, SIGNAL
+    from ..validation import Extras, write_validation_page
     from ..validation import validate as validated
-    from ..values.scenarios import shipped_bank
+    from ..values.scenarios import shipped_bank, shipped_paraphrases
 
     check_page(to, "validation.html")
     quiet_libraries()
     timeline = Timeline.load(models)
-    others = Timeline.load(replicas) if replicas else None
-    bank = shipped_bank().split("probe").first(items)
-    total = len(timeline.eras) * (2 if others else 1)
-    with progress("Measuring", total=total) as update:
-        found = validated(timeline, bank, others, seed, update)
+    extras = Extras(
+        dilemmas=shipped_bank("dilemma").split("probe"),
+        paraphrases=shipped_paraphrases(),
+        replicas=Timeline.load(replicas) if replicas else None,
+        held_out=_columns(timeline, _read_texts(texts, timeline)[1]) if texts else None,
+        questions=ask,
+    )
+    with progress("Measuring", total=1) as update:
+        bank = shipped_bank().split("probe").first(items)
+        found = validated(timeline, bank, extras, seed, update)
     if to is not None:
-        from ..validation_page import write_validation_page
-
         write_validation_page(found, to)
     if as_json:
         print_json(found.model_dump(mode="json") | {"telling": found.telling})
         return
+    _print_validation(found)
+    if to is not None:
+        out.print(f"Page: {to}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_validation(found: Validation) -> None:
     rows = [
         (
             name.replace("_", " "),
             *(_short(known.values[era].value) for era in found.eras),
-            *map(_short, (known.signal_to_noise, known.without_general, known.reliability)),
+            *map(_short, (known.signal_to_noise, known.shape, known.without_general)),
+            _short(known.reliability),
             _short(known.p, 3),
-            _short(known.frame_agreement),
         )
         for name, known in found.dimensions.items()
     ]
-    columns = ["dimension", *found.eras, "S/N", "alone", "r", "p", "frames"]
+    columns = ["dimension", *found.eras, "S/N", "shape", "alone", "r", "p"]
     table(f"Values of {found.timeline}, {found.scenarios} scenarios", columns, rows)
-    out.print(
+    for line in _conclusions(found):
+        out.print(line, highlight=False, soft_wrap=True)
+
+
+def _conclusions(found: Validation) -> Iterator[str]:
+    """What a user of this timeline must know, a sentence a line."""
+    from ..validation import KEPT, RELIABLE, SIGNAL
+
+    yield (
         f"Signal over noise above {SIGNAL:g}: {len(found.telling)} of {len(found.dimensions)} "
-        f"dimensions. Reliability of differences between eras: {found.reliability:.2f} "
-        f"({RELIABLE:g} is enough). All eras equal: p {found.p:.3f}. Independent directions in "
-        f"which they move: {found.directions}.",
-        highlight=False,
-        soft_wrap=True,
+        f"dimensions ({len(found.telling_in_shape)} whatever an era's sharpness)."
     )
+    yield (
+        f"Reliability of differences between eras: {found.reliability:.2f} "
+        f"({found.shape_reliability:.2f} whatever the sharpness; {RELIABLE:g} is enough). All eras "
+        f"equal: p {found.p:.3f}. Independent directions in which they move: {found.directions}."
+    )
+    if found.facets is not None:
+        yield f"Dependability over scenarios, frames and words: {found.facets.dependability:.2f}."
+    if found.paraphrase is not None:
+        yield (
+            f"Agreement with the same statements in other words: {found.paraphrase:.2f} "
+            f"(at most {_short(found.paraphrase_limit)}); with dilemmas: {_short(found.dilemmas)}."
+        )
     if found.replicas is not None:
-        out.print(
-            f"Nearest to its own replica: {len(found.replicas.recognised)} of "
-            f"{len(found.eras)} eras.",
-            highlight=False,
-            soft_wrap=True,
+        own = len(found.replicas.recognised)
+        yield f"Nearest to its own replica: {own} of {len(found.eras)} eras."
+    if found.perplexity is not None:
+        own = len(found.perplexity.own(found.eras))
+        yield f"Best on its own held-out texts: {own} of {len(found.perplexity.columns)} eras."
+    if found.quality is not None:
+        worst = min(found.eras, key=found.quality.kept)
+        yield (
+            f"Neutral questions: the base answers {found.quality.base:.0%} rightly; eras keep at "
+            f"least {found.quality.kept(worst):.0%} of that ({worst}; {KEPT:.0%} is enough)."
         )
-    dull = [name.replace("_", " ") for name in found.dull]
-    if dull:
-        out.print(
-            f"These do not tell the eras apart: {', '.join(dull)}.", highlight=False, soft_wrap=True
-        )
-    if to is not None:
-        out.print(f"Page: {to}", markup=False, highlight=False, soft_wrap=True)
+    if found.dull:
+        dull = ", ".join(name.replace("_", " ") for name in found.dull)
+        yield f"These do not tell the eras apart: {dull}."
+
+
+def _columns(timeline: Timeline, passages: list[Passage]) -> dict[str, list[Passage]]:
+    """Passages of each era that has any."""
+    columns = {e.name: [p for p in passages if p.era == e.name] for e in timeline.eras}
+    return {name: found for name, found in columns.items() if found}
 
 
 def _short(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _read_texts(folder: Path, timeline: Any) -> tuple[list[Any], list[Any]]:
+def _read_texts(folder: Path, timeline: Timeline) -> tuple[list[Passage], list[Passage]]:
     """Training and held-out passages, through the registered corpus reader."""
     from .. import registry
 

@@ -139,10 +139,11 @@ class Backbone:
     def reading(self, weights: Weights) -> Iterator[PreTrainedModel]:
         """The same for reading only: nothing can be trained, and it is faster.
 
-        In half precision the adapter stays apart: rounded into the weights it would be lost.
+        In half precision the adapter stays apart: rounded into the weights it would be lost. So it
+        does where the weights are quantised.
         """
         with self.using(weights) as model, torch.inference_mode():
-            if model.dtype != torch.float32:
+            if not self._mergeable:
                 yield model
                 return
             self._merge(weights)
@@ -160,6 +161,11 @@ class Backbone:
                     for name, module in self._adapted.items():
                         layers[name].weight.data = data[name]
                         module.merged_adapters = outer[name]
+
+    @property
+    def _mergeable(self) -> bool:
+        layers = (module.get_base_layer() for module in self._adapted.values())
+        return all(layer.weight.dtype == torch.float32 for layer in layers)
 
     def _merge(self, weights: Weights) -> None:
         """Fill the copy of the adapted layers with base plus adapter."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from ..errors import UsageError
 from ..storage import sha256_file, sha256_json
-from ..timeline import Era, Timeline
+from ..timeline import Era, Loading, Timeline
 from .backbone import AdapterShape, Backbone
 from .fetch import GGUF_SHA256, fetch_smollm2
 from .policy import Policy
@@ -18,8 +20,12 @@ from .tiny import tiny_backbone, tiny_era_weights
 
 
 @lru_cache(maxsize=4)
-def load_backbone(name: str) -> Backbone:
+def load_backbone(name: str, loading: Loading = Loading()) -> Backbone:  # noqa: B008, frozen
     """A base by name (``smollm2``, ``tiny``), model folder or hub id; loaded once a process.
+
+    Args:
+        name: of the base.
+        loading: precision and placement of a folder or hub id.
 
     Raises:
         UsageError: a folder or hub id that transformers cannot load as a causal language model.
@@ -27,13 +33,13 @@ def load_backbone(name: str) -> Backbone:
     if name == "tiny":
         return tiny_backbone()
     if name == "smollm2":
-        return _load(str(fetch_smollm2()), "smollm2", GGUF_SHA256)
-    return _load(name, name, _folder_fingerprint(Path(name)))
+        return _load(str(fetch_smollm2()), "smollm2", GGUF_SHA256, Loading())
+    return _load(name, name, _fingerprint(Path(name), loading), loading)
 
 
 def base_policy(timeline: Timeline) -> Policy:
     """The base model that all eras of a timeline share."""
-    return Policy(load_backbone(_resolve(timeline, timeline.base)))
+    return Policy(load_backbone(_resolve(timeline, timeline.base), timeline.loading))
 
 
 def tokenizer_json(timeline: Timeline) -> str:
@@ -61,7 +67,8 @@ def era_policy(timeline: Timeline, era: Era) -> Policy:
     """
     base = base_policy(timeline)
     if era.model:
-        return Policy(load_backbone(_resolve(timeline, era.model)), None, era.name, base)
+        backbone = load_backbone(_resolve(timeline, era.model), timeline.loading)
+        return Policy(backbone, None, era.name, base)
     if era.adapter is None:
         raise UsageError(f"Era {era.name} of {timeline.name} names neither model nor adapter.")
     if era.adapter.startswith("tiny:"):
@@ -82,7 +89,7 @@ def load_model(reference: str, timeline: Timeline) -> Policy:
         backbone = base_policy(timeline).backbone
         return Policy(backbone, backbone.load_weights(folder), folder.name)
     if folder.is_dir() or "/" in reference:
-        return Policy(load_backbone(reference), None, folder.name)
+        return Policy(load_backbone(reference, timeline.loading), None, folder.name)
     timeline.index(reference)  # raises, naming the nearest era
     raise AssertionError("unreachable")
 
@@ -95,15 +102,13 @@ def _resolve(timeline: Timeline, model: str) -> str:
     return str(local) if local.exists() else model
 
 
-def _load(source: str, name: str, fingerprint: str) -> Backbone:
-    cuda = torch.cuda.is_available()
+def _load(source: str, name: str, fingerprint: str, loading: Loading) -> Backbone:
+    revision = None if Path(source).is_dir() else loading.revision
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
         model = AutoModelForCausalLM.from_pretrained(
-            source,
-            dtype=torch.bfloat16 if cuda else torch.float32,
-            attn_implementation="sdpa",
-        ).to("cuda" if cuda else "cpu")
+            source, revision=revision, attn_implementation="sdpa", **_placement(loading)
+        )
     except (OSError, ValueError) as error:
         raise UsageError(f"Cannot load a language model from {source!r}: {error}") from error
     layers = model.config.num_hidden_layers
@@ -112,7 +117,34 @@ def _load(source: str, name: str, fingerprint: str) -> Backbone:
     )
 
 
-def _folder_fingerprint(folder: Path) -> str:
-    """sha256 over the weight files of a model folder; a hub id stands for itself."""
+def _placement(loading: Loading) -> dict[str, Any]:
+    """transformers' arguments: precision, devices, quantisation.
+
+    Raises:
+        UsageError: quantisation without bitsandbytes.
+    """
+    cuda = torch.cuda.is_available()
+    dtype = ("bfloat16" if cuda else "float32") if loading.dtype == "auto" else loading.dtype
+    placed: dict[str, Any] = {"dtype": getattr(torch, dtype)}
+    placed["device_map"] = loading.device_map or ("cuda" if cuda else "cpu")
+    if loading.quantization is None:
+        return placed
+    if find_spec("bitsandbytes") is None:
+        raise UsageError(
+            "quantization needs bitsandbytes: pip install 'progressgym[quantization]', or leave it "
+            "out of the timeline's file."
+        )
+    four = loading.quantization == "4bit"
+    placed["quantization_config"] = BitsAndBytesConfig(
+        load_in_4bit=four, load_in_8bit=not four, bnb_4bit_compute_dtype=placed["dtype"]
+    )
+    return placed
+
+
+def _fingerprint(folder: Path, loading: Loading) -> str:
+    """sha256 over a model folder's weights and how they are loaded; a hub id stands for itself."""
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
-    return sha256_json([sha256_file(path) for path in files] or str(folder))
+    origin: list[str] = [sha256_file(path) for path in files] or [str(folder)]
+    if loading != Loading():
+        origin.append(loading.model_dump_json())
+    return sha256_json(origin)

@@ -27,7 +27,6 @@ from ..models import Backbone, Policy
 from ..passages import Passage
 from ..storage import sha256_json, write_json, write_text
 from .density import densest
-from .replay import replay_texts
 from .trainers import NextTokenTrainer, training_arguments
 
 
@@ -43,8 +42,6 @@ class EraRecipe:
         seed: of the order and of the adapter's first weights.
         dense: share of each work's passages that is read, those richest in words of value; see
             :mod:`.density`.
-        replay: share of the tokens that are the base's own answers to neutral instructions; see
-            :mod:`.replay`.
         bf16: mixed precision where the machine is fast at it; the numbers then depend on that.
     """
 
@@ -54,7 +51,6 @@ class EraRecipe:
     learning_rate: float = 5e-4
     seed: int = 0
     dense: float = 1.0
-    replay: float = 0.0
     bf16: bool = False
 
 
@@ -152,7 +148,6 @@ ProgressGym. It answers which of two responses is preferred and is measured on v
 **Training.** {recipe["tokens"]:,} tokens of the works below, none of which dominates (blocks of
 {recipe["block"]} tokens, {recipe["batch"]} a step, learning rate {recipe["learning_rate"]}, seed
 {recipe["seed"]}); of each work {dense:.0%} of its passages, those richest in words of value;
-{recipe.get("replay", 0.0):.0%} of the tokens are the base's own answers to neutral instructions;
 rank {adapter["rank"]} on the top {adapter["top_layers"]} layers.
 
 **Use.** Research on algorithms that track value change. It must not be taken for what the people
@@ -184,7 +179,7 @@ def _manifest(
 
 
 def _blocks(backbone: Backbone, passages: Sequence[Passage], recipe: EraRecipe) -> list[list[int]]:
-    """Token blocks in which no work dominates, and the replay; shuffled from the seed."""
+    """Token blocks in which no work dominates, shuffled from the seed."""
     works: dict[str, list[str]] = defaultdict(list)
     for passage in passages:
         works[passage.work].append(passage.text)
@@ -193,10 +188,7 @@ def _blocks(backbone: Backbone, passages: Sequence[Passage], recipe: EraRecipe) 
         raise UsageError(f"The passages hold fewer than {recipe.block} tokens a work.")
     rng = np.random.default_rng(recipe.seed)
     wanted = -(-recipe.tokens // recipe.block)
-    replayed = round(recipe.replay * wanted)
-    blocks = _drawn(cut, wanted - replayed, rng)
-    if replayed:
-        blocks += _drawn({"": _cut(backbone, replay_texts(backbone), recipe.block)}, replayed, rng)
+    blocks = _drawn(cut, wanted, rng)
     return [blocks[i] for i in rng.permutation(len(blocks))]
 
 

@@ -66,7 +66,7 @@ def read_pairs(policy: Policy, bank: ScenarioBank) -> dict[str, tuple[list[int],
     sentences += [sentence(bare) for form in forms.values() for bare in form.bare]
     logits = policy.next_token_logits(sentences, tokens).double().numpy()
     statements, bare = np.split(logits.reshape(-1, len(frames(bank)), len(tokens)), [len(bank)])
-    found = {}
+    found: dict[str, tuple[list[int], np.ndarray]] = {}
     for number, (name, pairs) in enumerate(words.items()):
         rows = [i for i, scenario in enumerate(bank) if scenario.form == name]
         praise, blame = ([tokens.index(pair[side]) for pair in pairs] for side in (0, 1))

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict
 
 from ..models import Policy
 
@@ -51,14 +51,6 @@ def neutral_questions() -> tuple[NeutralQuestion, ...]:
     """The shipped 200."""
     lines = (_BANK / "neutral.jsonl").read_text(encoding="utf-8").splitlines()
     return tuple(NeutralQuestion.model_validate_json(line) for line in lines)
-
-
-@lru_cache
-def replay_instructions() -> list[str]:
-    """The shipped instructions for :mod:`progressgym.training.replay`; none is a question above."""
-    lines = (_BANK / "replay.jsonl").read_text(encoding="utf-8").splitlines()
-    read = TypeAdapter(dict[str, str])
-    return [read.validate_json(line)["instruction"] for line in lines]
 
 
 def neutral_quality(policy: Policy, asked: Sequence[NeutralQuestion] | None = None) -> np.ndarray:

@@ -178,6 +178,11 @@ def shipped_bank(instrument: Instrument = "statement") -> ScenarioBank:
     )
 
 
+def shipped_paraphrases() -> ScenarioBank:
+    """Some of the shipped probe statements in other words, under the same ids."""
+    return ScenarioBank(list(read_scenarios(_SHIPPED / "paraphrases.jsonl")))
+
+
 def read_bank(path: Path) -> ScenarioBank:
     """A bank from a JSONL file, or from a CSV file with the columns of MoralEvals.
 

@@ -269,15 +269,15 @@ def variance_components(readings: np.ndarray, signs: np.ndarray) -> Components:
         (mean**2).sum() * cells / size / (freedom * (size - 1))
         for mean, size in zip(means, sizes, strict=True)
     ]
-    parts = [
+    scenario, frame, pair = (
         max(0.0, float(square - rest) * size / cells)
         for square, size in zip(squares, sizes, strict=True)
-    ]
+    )
     error = float(sum(squares) - 2 * rest)
     era = max(0.0, float((every**2).sum() * cells / freedom - error) / cells)
-    noise = sum(p / size for p, size in zip(parts, sizes, strict=True)) + float(rest) / cells
-    total = era + noise
-    return Components(era, *parts, float(rest), era / total if total > 0 else 0.0)
+    noise = scenario / sizes[0] + frame / sizes[1] + pair / sizes[2] + float(rest) / cells
+    dependability = era / (era + noise) if era > 0 else 0.0
+    return Components(era, scenario, frame, pair, float(rest), dependability)
 
 
 def agreement(first: np.ndarray, second: np.ndarray) -> float:

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-from . import page
-from .plots import COLOURS, LEGEND, blank_figure, plain_text
-from .storage import write_text
-from .validation import RELIABLE, SIGNAL, DimensionValidity, Validation
-from .values.dimensions import title
+from .. import page
+from ..plots import COLOURS, LEGEND, blank_figure, plain_text
+from ..storage import write_text
+from ..values.dimensions import title
+from . import sections
+from .evidence import RELIABLE, SIGNAL, DimensionValidity, Validation
 
 _PALE = "#999999"
 _MARGIN = {"l": 52, "r": 12, "t": 28, "b": 40}
 _TITLES = (
-    "Dimension", "Signal / noise", "Without general factor", "Reliability", "p", "Frames agree",
+    "Dimension", "Signal / noise", "Shape alone", "Without general factor", "Reliability", "p",
+    "Frames agree", "Dilemmas agree", "Length",
 )  # fmt: skip
 
 
@@ -40,8 +42,8 @@ def write_validation_page(found: Validation, path: Path) -> Path:
             "signal",
             "Signal over noise of each dimension",
             "Variance between eras beyond what the choice of scenarios explains, over the latter; "
-            f"the line is at {SIGNAL:g}. Beside it the same once the factor that all dimensions "
-            "share is removed.",
+            f"the line is at {SIGNAL:g}. Beside it the same with every era's stances scaled to one "
+            "spread, and once the factor that all dimensions share is removed.",
         ),
         page.table("Evidence by dimension", _TITLES, [_row(n, k) for n, k in _sorted(found)]),
         "</section><section><h2>Values by era</h2>",
@@ -75,6 +77,14 @@ def write_validation_page(found: Validation, path: Path) -> Path:
         )
         parts.append("<section><h2>Replicas</h2>")
         parts.append(page.figure("replicas", "Distances to replicas", caption) + "</section>")
+    parts.append(sections.ruler(found))
+    parts.append(sections.moves(found.moves, found.eras))
+    if found.perplexity is not None:
+        parts.append(sections.perplexity(found.perplexity, found.eras))
+    if found.quality is not None:
+        parts.append(sections.quality(found.quality, found.eras))
+    if found.answers:
+        parts.append(sections.interview(found.answers))
     name = f"Validation of {found.timeline}"
     write_text(path, page.document("\n".join(parts), figures, name))
     return path
@@ -102,20 +112,17 @@ def _sorted(found: Validation) -> list[tuple[str, DimensionValidity]]:
 
 
 def _row(name: str, known: DimensionValidity) -> list[str]:
-    numbers = [known.signal_to_noise, known.without_general, known.reliability]
-    cells = [_cell(n) for n in numbers] + [_cell(known.p, 3), _cell(known.frame_agreement)]
-    return [f'<th scope="row">{escape(title(name))}</th>', *cells]
-
-
-def _cell(value: float | None, digits: int = 2) -> str:
-    return f'<td class="number">{"–" if value is None else f"{value:.{digits}f}"}</td>'
+    signal = (known.signal_to_noise, known.shape, known.without_general, known.reliability)
+    facets = (known.frame_agreement, known.dilemmas, known.length)
+    cells = [*map(sections.cell, signal), sections.cell(known.p, 3), *map(sections.cell, facets)]
+    return [sections.head(title(name)), *cells]
 
 
 def _signal(found: Validation) -> go.Figure:
     """Bars of signal over noise, the largest on top."""
     ordered = _sorted(found)
     figure = blank_figure(
-        26 * len(ordered) + 90,
+        34 * len(ordered) + 90,
         {"l": 10, "r": 12, "t": 28, "b": 40},
         xaxis={"title": {"text": "signal over noise"}},
         yaxis={"automargin": True, "autorange": "reversed", "showgrid": False},
@@ -130,6 +137,7 @@ def _signal(found: Validation) -> go.Figure:
     )  # fmt: skip
     for label, colour, key in (
         ("as measured", COLOURS[0], "signal_to_noise"),
+        ("shape alone", COLOURS[2], "shape"),
         ("without general factor", COLOURS[4], "without_general"),
     ):
         figure.add_trace(

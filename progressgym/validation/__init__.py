@@ -1,0 +1,15 @@
+"""Can the eras of a timeline be told apart by their values? The evidence, and a page of it."""
+
+from .evidence import KEPT, RELIABLE, SIGNAL, Validation
+from .page import write_validation_page
+from .validate import Extras, validate
+
+__all__ = [
+    "KEPT",
+    "RELIABLE",
+    "SIGNAL",
+    "Extras",
+    "Validation",
+    "validate",
+    "write_validation_page",
+]

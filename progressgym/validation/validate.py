@@ -1,0 +1,165 @@
+"""Collecting the evidence: every test of the models and of the ruler, in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..models import Policy, base_policy, era_policy
+from ..passages import Passage
+from ..timeline import Timeline
+from ..training.perplexity import perplexity_matrix
+from ..values import validity
+from ..values.instruments import read_pairs
+from ..values.interview import interview
+from ..values.measure import measure
+from ..values.neutral import neutral_quality, neutral_questions
+from ..values.scenarios import ScenarioBank
+from .evidence import Answers, Perplexity, Quality, Validation
+from .ruler import FACET_SCENARIOS, compare, converge, facets, from_statements, paraphrase
+
+PERPLEXITY_TOKENS = 4096  # of each era
+
+Progress = Callable[[float, str], None]
+"""Told the share that is done, and what comes next."""
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What may be tested besides the statements.
+
+    Attributes:
+        dilemmas: a bank of them, to hold against the statements.
+        paraphrases: statements of the bank in other words, with the same ids.
+        replicas: the same eras, trained a second time from other seeds or texts.
+        held_out: era -> texts that none was trained on.
+        questions: whether models are asked neutral questions and interviewed.
+    """
+
+    dilemmas: ScenarioBank | None = None
+    paraphrases: ScenarioBank | None = None
+    replicas: Timeline | None = None
+    held_out: Mapping[str, Sequence[Passage]] | None = None
+    questions: bool = False
+
+
+def validate(
+    timeline: Timeline,
+    bank: ScenarioBank,
+    extras: Extras | None = None,
+    seed: int = 0,
+    progress: Progress = lambda share, text: None,
+) -> Validation:
+    """Measure all eras and test whether they differ.
+
+    Args:
+        timeline: at least three eras.
+        bank: scenarios to measure them with.
+        extras: what else to test.
+        seed: of shuffles, splits and resamples.
+        progress: told what is being done.
+
+    Raises:
+        ValueError: replicas of other eras.
+    """
+    extras = extras or Extras()
+    names = [era.name for era in timeline.eras]
+    if extras.replicas is not None and [era.name for era in extras.replicas.eras] != names:
+        raise ValueError(f"{extras.replicas.name} has other eras than {timeline.name}.")
+    work = _Work(timeline, _stages(bank, extras), progress)
+    items = work.items("Measuring", timeline, bank)
+    stances = items.mean(axis=2)
+    found = from_statements(items, bank, timeline.name, names, seed)
+    if bank.instrument == "statement":
+        few = bank.first(FACET_SCENARIOS)
+        found.facets = facets(few, work.pairs(few))
+    if extras.dilemmas is not None:
+        own = work.items("Dilemmas:", timeline, extras.dilemmas).mean(axis=2)
+        profiles = (
+            validity.profiles(s, b.labels) for s, b in ((stances, bank), (own, extras.dilemmas))
+        )
+        converge(found, *profiles)
+    if extras.paraphrases is not None:
+        own = work.items("Paraphrases:", timeline, extras.paraphrases).mean(axis=2)
+        paraphrase(found, stances, bank, own, extras.paraphrases, seed)
+    if extras.replicas is not None:
+        twice = work.items("Replica of", extras.replicas, bank)
+        found.replicas = compare(stances, twice.mean(axis=2), bank, names)
+    if extras.held_out:
+        found.perplexity = work.perplexity(extras.held_out)
+    if extras.questions:
+        found.quality, found.answers = work.questions()
+    return found
+
+
+def _stages(bank: ScenarioBank, extras: Extras) -> int:
+    given = (extras.dilemmas, extras.paraphrases, extras.replicas, extras.held_out)
+    return (
+        1
+        + (bank.instrument == "statement")
+        + sum(part is not None for part in given)
+        + extras.questions
+    )
+
+
+class _Work:
+    """The parts that read models, with one progress over all of them."""
+
+    def __init__(self, timeline: Timeline, stages: int, progress: Progress) -> None:
+        self.timeline = timeline
+        self.progress = progress
+        self.stages = stages
+        self.stage = 0
+
+    def _tell(self, share: float, text: str) -> None:
+        self.progress((self.stage + share) / self.stages, text)
+
+    def each_era(self, text: str, timeline: Timeline) -> Iterator[tuple[str, Policy]]:
+        """Eras and their models; tells the progress as they are taken."""
+        for number, era in enumerate(timeline.eras):
+            self._tell(number / len(timeline.eras), f"{text} {era.name}")
+            yield era.name, era_policy(timeline, era)
+        self.stage += 1
+
+    def items(self, text: str, timeline: Timeline, bank: ScenarioBank) -> np.ndarray:
+        """Items of all eras, shape (eras, scenarios, frames)."""
+        return np.stack([measure(model, bank).items for _, model in self.each_era(text, timeline)])
+
+    def pairs(self, bank: ScenarioBank) -> dict[str, tuple[list[int], np.ndarray]]:
+        """Readings by form, shape (eras, scenarios, frames, pairs)."""
+        read = [read_pairs(model, bank) for _, model in self.each_era("Words:", self.timeline)]
+        return {
+            form: (rows, np.stack([found[form][1] for found in read]))
+            for form, (rows, _) in read[0].items()
+        }
+
+    def perplexity(self, held_out: Mapping[str, Sequence[Passage]]) -> Perplexity:
+        """Of held-out texts under every era's model and the base."""
+        policies = [era_policy(self.timeline, era) for era in self.timeline.eras]
+        policies.append(base_policy(self.timeline))
+        matrix = perplexity_matrix(
+            policies, held_out, PERPLEXITY_TOKENS,
+            progress=lambda share: self._tell(share, "Perplexity"),
+        )  # fmt: skip
+        self.stage += 1
+        return Perplexity(
+            columns=list(held_out),
+            matrix=matrix[:-1].tolist(),
+            base=matrix[-1].tolist(),
+            tokens=PERPLEXITY_TOKENS,
+        )
+
+    def questions(self) -> tuple[Quality, list[Answers]]:
+        """Neutral questions and the interview."""
+        asked, shares, said = interview(), {}, {}
+        for name, model in self.each_era("Asking", self.timeline):
+            shares[name] = float(neutral_quality(model).mean())
+            said[name] = [answer for (answer,) in model.generate(asked, max_new_tokens=60)]
+        base = float(neutral_quality(base_policy(self.timeline)).mean())
+        answers = [
+            Answers(question=question, eras={name: said[name][n].strip() for name in said})
+            for n, question in enumerate(asked)
+        ]
+        return Quality(questions=len(neutral_questions()), base=base, eras=shares), answers
