@@ -11,6 +11,7 @@ import pytest
 
 from progressgym.cli import main
 from progressgym.values.dimensions import DIMENSIONS
+from progressgym.values.scenarios import shipped_bank
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -128,11 +129,25 @@ def test_eras_of_a_timeline_are_told_apart_with_evidence(
     assert found["telling"] == [
         name for name, known in found["dimensions"].items() if known["signal_to_noise"] > 2
     ]
+    assert set(found["quality"]["eras"]) == set(found["eras"])
+    assert len(found["answers"]) == 10
+    assert {move["id"] for move in found["moves"]} == {
+        scenario.id for scenario in shipped_bank().split("probe").first(4)
+    }
+    shares = found["facets"]
+    parts = [shares[name] for name in ("era", "scenario", "frame", "pair", "rest")]
+    assert sum(parts) == pytest.approx(1)
     page = tmp_path / "validation.html"
-    code, text, errors = call(capsys, *arguments, "--to", str(page))
+    texts = ["--texts", str(_texts(tmp_path))]
+    code, text, errors = call(capsys, *arguments, *texts, "--no-ask", "--to", str(page))
     assert code == 0, errors
     assert "Independent directions" in text
-    assert "<title>Validation of small</title>" in page.read_text(encoding="utf-8")
+    assert "Best on its own held-out texts" in text
+    written = page.read_text(encoding="utf-8")
+    assert "<title>Validation of small</title>" in written
+    assert "What moved most" in written
+    assert "Held-out perplexity" in written
+    assert "Ten questions" not in written
     code, _, errors = call(capsys, *arguments, "--replicas", "tiny")
     assert code == 1
     assert "other eras" in errors

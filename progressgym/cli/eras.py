@@ -216,18 +216,25 @@ def validate(
 
 
 def _print_validation(found: Validation) -> None:
-    rows = [
+    names = {name: name.replace("_", " ") for name in found.dimensions}
+    values = [
+        (names[name], *(_short(known.values[era].value) for era in found.eras))
+        for name, known in found.dimensions.items()
+    ]
+    evidence = [
         (
-            name.replace("_", " "),
-            *(_short(known.values[era].value) for era in found.eras),
+            names[name],
             *map(_short, (known.signal_to_noise, known.shape, known.without_general)),
             _short(known.reliability),
             _short(known.p, 3),
+            _short(known.dilemmas),
         )
         for name, known in found.dimensions.items()
     ]
-    columns = ["dimension", *found.eras, "S/N", "shape", "alone", "r", "p"]
-    table(f"Values of {found.timeline}, {found.scenarios} scenarios", columns, rows)
+    title = f"Values of {found.timeline}, {found.scenarios} scenarios"
+    table(title, ["dimension", *found.eras], values)
+    columns = ["dimension", "S/N", "shape", "alone", "r", "p", "dilemmas"]
+    table("Can it tell the eras apart?", columns, evidence)
     for line in _conclusions(found):
         out.print(line, highlight=False, soft_wrap=True)
 
@@ -259,10 +266,12 @@ def _conclusions(found: Validation) -> Iterator[str]:
         own = len(found.perplexity.own(found.eras))
         yield f"Best on its own held-out texts: {own} of {len(found.perplexity.columns)} eras."
     if found.quality is not None:
-        worst = min(found.eras, key=found.quality.kept)
+        worst = min(found.eras, key=found.quality.eras.__getitem__)
+        kept = found.quality.kept(worst)
+        least = "n/a" if kept is None else f"{kept:.0%}"
         yield (
             f"Neutral questions: the base answers {found.quality.base:.0%} rightly; eras keep at "
-            f"least {found.quality.kept(worst):.0%} of that ({worst}; {KEPT:.0%} is enough)."
+            f"least {least} of that ({worst}; {KEPT:.0%} is enough)."
         )
     if found.dull:
         dull = ", ".join(name.replace("_", " ") for name in found.dull)

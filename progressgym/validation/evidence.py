@@ -115,9 +115,9 @@ class Quality(BaseModel):
     base: float
     eras: dict[str, float]
 
-    def kept(self, era: str) -> float:
-        """An era's share over the base's."""
-        return self.eras[era] / self.base if self.base else 1.0
+    def kept(self, era: str) -> float | None:
+        """An era's share over the base's; None where the base answers none."""
+        return self.eras[era] / self.base if self.base else None
 
 
 class Answers(BaseModel):

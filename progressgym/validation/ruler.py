@@ -163,8 +163,8 @@ def paraphrase(
     found.paraphrase = _number(
         validity.agreement(validity.profiles(first, labels), validity.profiles(second, labels))
     )
-    limits = [validity.split_half(side, labels, seed)[1] for side in (first, second)]
-    found.paraphrase_limit = _number(np.sqrt(max(0.0, limits[0] * limits[1])))
+    limits = [max(0.0, validity.split_half(side, labels, seed)[1]) for side in (first, second)]
+    found.paraphrase_limit = _number(min(1.0, np.sqrt(limits[0] * limits[1])))
 
 
 def _map(profiles: np.ndarray) -> np.ndarray:
