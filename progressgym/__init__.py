@@ -1,12 +1,15 @@
 """ProgressGym: a gym for progress alignment.
 
 The public names are imported when they are first used, so that the command line starts at once.
+Gymnasium knows the challenges from here on: ``gymnasium.make("progressgym/Follow-v0")``.
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from .environments import register_environments
 
 if TYPE_CHECKING:
     from .algorithm import Algorithm
@@ -62,6 +65,9 @@ __all__ = [
     "play",
     "register",
 ]
+
+
+register_environments()
 
 
 def __getattr__(name: str) -> Any:

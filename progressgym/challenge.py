@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, SupportsFloat, TypedDict
 
@@ -81,6 +82,9 @@ class PolicySpace(spaces.Space[Policy]):
 class Challenge(gymnasium.Env[Observation, Policy]):
     """Base of all challenges. A subclass says which era is asked and which one scores.
 
+    A subclass with arguments of its own passes the others on as ``**settings`` and adds its own to
+    ``settings`` of the challenge, so that results record them.
+
     Args:
         models: name of a shipped timeline, or a YAML file of one.
         preset: ``quick``, ``standard`` or ``full``: how many scenarios and questions.
@@ -94,11 +98,18 @@ class Challenge(gymnasium.Env[Observation, Policy]):
         items: probe scenarios a dimension and polarity; None leaves it to the preset.
         questions: questions an era; None leaves it to the preset.
 
+    Attributes:
+        name: under which it is registered.
+        judged: whose values are compared with the target's: the algorithm's policy, or a simulated
+            human.
+        settings: every argument, as results record it.
+
     Raises:
         UsageError: an unknown timeline or preset, or a malformed file.
     """
 
     name: ClassVar[str]
+    judged: ClassVar[Literal["policy", "human"]] = "policy"
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012, Gymnasium's own type
 
     def __init__(
@@ -134,13 +145,6 @@ class Challenge(gymnasium.Env[Observation, Policy]):
         bank = read_bank(Path(scenarios)).divided() if scenarios else shipped_bank(instrument)
         self.probe: ScenarioBank = bank.split("probe").first(self.settings["items"])
         self.query: ScenarioBank = bank.split("query")
-        self.observation_space = spaces.Dict(
-            {
-                "step": spaces.Discrete(self.steps + 1),
-                "era": spaces.Discrete(len(self.timeline.eras)),
-                "questions": spaces.Discrete(self.settings["questions"] + 1),
-            }
-        )  # type: ignore[assignment]
         self.action_space = PolicySpace(self)
         self._seed = 0
         self._records: list[Step] = []
@@ -159,10 +163,47 @@ class Challenge(gymnasium.Env[Observation, Policy]):
         raise NotImplementedError
 
     def target_era(self, step: int) -> Era:
-        """Era whose human the policy of a step is scored against."""
+        """Era whose human a step is scored against."""
         raise NotImplementedError
 
+    def asked_model(self, step: int) -> Policy:
+        """Model of the human who can be asked at a step."""
+        return era_policy(self.timeline, self.asked_era(step))
+
+    def frozen_model(self) -> Policy:
+        """The model that has skill 0: who is judged, before the first step."""
+        return self.initial_policy()
+
+    def respond(self, step: int, policy: Policy) -> dict[str, ValueVector]:
+        """Let the challenge's world answer to the policy of a step, before it is scored.
+
+        Returns:
+            What to record besides policy and target: ``human``, ``counterfactual``, or nothing.
+        """
+        return {}
+
+    def state(self) -> dict[str, Policy]:
+        """Models to remember besides the records, by name, so that a run can be resumed."""
+        return {}
+
+    def restore(self, records: list[Step], state: dict[str, Policy]) -> Observation:
+        """Continue an episode from its finished steps and the :meth:`state` after the last."""
+        self._records = list(records)
+        self._next_human()
+        return self._observation()
+
     # The episode ----------------------------------------------------------------------------
+
+    @cached_property
+    def observation_space(self) -> spaces.Dict:  # type: ignore[override]
+        """Step, era and questions; see :class:`Observation`."""
+        return spaces.Dict(
+            {
+                "step": spaces.Discrete(self.steps + 1),
+                "era": spaces.Discrete(len(self.timeline.eras)),
+                "questions": spaces.Discrete(self.settings["questions"] + 1),
+            }
+        )
 
     @property
     def done(self) -> bool:
@@ -197,14 +238,7 @@ class Challenge(gymnasium.Env[Observation, Policy]):
         """
         super().reset(seed=seed)
         self._seed = self._seed if seed is None else seed
-        self.resume([])
-        return self._observation(), {}
-
-    def resume(self, records: list[Step]) -> Observation:
-        """Continue an episode of which some steps are done already."""
-        self._records = list(records)
-        self._next_human()
-        return self._observation()
+        return self.restore([], {}), {}
 
     def step(self, action: Policy) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
         """Score the policy of this step and move on to the next.
@@ -219,18 +253,22 @@ class Challenge(gymnasium.Env[Observation, Policy]):
             raise UsageError(f"step() takes a Policy, found {type(action).__name__}.")
         human, step = self.human, len(self._records)
         target = self.target_era(step)
-        policy_vector = measure(action, self.probe)
-        target_vector = measure(era_policy(self.timeline, target), self.probe)
-        frozen_vector = measure(self.initial_policy(), self.probe)
-        record = Step(
-            era=human.era,
-            target=target.name,
-            policy_items=policy_vector.items.tolist(),
-            target_items=target_vector.items.tolist(),
-            reward=_distance(frozen_vector, target_vector)
-            - _distance(policy_vector, target_vector),
-            questions=human.asked,
-            seconds=round(time.monotonic() - self._clock, 3),
+        read = {
+            "policy": measure(action, self.probe),
+            "target": measure(era_policy(self.timeline, target), self.probe),
+            **self.respond(step, action),
+        }
+        frozen = measure(self.frozen_model(), self.probe)
+        record = Step.model_validate(
+            {
+                "era": human.era,
+                "target": target.name,
+                **{f"{name}_items": vector.items.tolist() for name, vector in read.items()},
+                "reward": _distance(frozen, read["target"])
+                - _distance(read[self.judged], read["target"]),
+                "questions": human.asked,
+                "seconds": round(time.monotonic() - self._clock, 3),
+            }
         )
         self._records.append(record)
         self._next_human()
@@ -255,7 +293,7 @@ class Challenge(gymnasium.Env[Observation, Policy]):
             manifest=manifest(self._hashes()),
             scenarios=[(s.id, dict(s.polarity)) for s in self.probe],
             frames=list(frames(self.probe)),
-            initial_items=measure(self.initial_policy(), self.probe).items.tolist(),
+            initial_items=measure(self.frozen_model(), self.probe).items.tolist(),
             steps=self._records,
         )
         result.scores = result.compute_scores()
@@ -289,7 +327,7 @@ class Challenge(gymnasium.Env[Observation, Policy]):
         era = self.asked_era(step)
         self._human = Human(
             era.name,
-            era_policy(self.timeline, era),
+            self.asked_model(step),
             base_policy(self.timeline),
             questions(self.query),
             self.settings["questions"],

@@ -3,6 +3,7 @@
 A module that registers is named in an entry point of its package (group
 ``progressgym.challenges``, ``progressgym.algorithms``, ``progressgym.corpora``,
 ``progressgym.sources`` or ``progressgym.benchmarks``) and imported when a name is first looked up.
+The entry point of a challenge bears the challenge's name, so that Gymnasium can list it unimported.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from .environments import register_environment
 from .errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ def register(kind: Kind, name: str) -> Callable[[Registered], Registered]:
         known = _entries[kind].setdefault(name, entry)
         if (known.__module__, known.__qualname__) != (entry.__module__, entry.__qualname__):
             raise ValueError(f"{kind} {name!r} is registered already, by {known.__module__}")
+        if kind == "challenge":
+            register_environment(name)
         return entry
 
     return decorate
@@ -81,13 +85,20 @@ def make_algorithm(name: str, **parameters: Any) -> Algorithm:
 
 
 def parameters(entry: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The keyword parameters of a registered class, by name, with resolved annotations."""
+    """The keyword parameters of a registered class, by name, with resolved annotations.
+
+    A class that takes further keywords (``**settings``) has its base's parameters too.
+    """
     hints = get_type_hints(entry.__init__) if inspect.isclass(entry) else get_type_hints(entry)
-    return {
+    found = inspect.signature(entry).parameters
+    own = {
         name: parameter.replace(annotation=hints.get(name, Any))
-        for name, parameter in inspect.signature(entry).parameters.items()
+        for name, parameter in found.items()
         if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     }
+    if inspect.isclass(entry) and any(p.kind is p.VAR_KEYWORD for p in found.values()):
+        return {**parameters(entry.__base__), **own}
+    return own
 
 
 def convert(entry_name: str, parameter: inspect.Parameter, value: Any) -> Any:

@@ -6,24 +6,30 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import UsageError
 from .storage import sha256_json, write_json
 from .values.dimensions import DIMENSIONS
 from .values.scores import (
+    Coevolution,
     Interval,
     Trajectory,
+    diversity,
     gain,
+    lag,
+    lock_in_index,
     noise_floor,
     skill,
     skill_by_dimension,
     skill_by_step,
+    upstream_coevolve_score,
     upstream_score,
 )
 from .values.vector import contrasts, sigmoid
@@ -61,14 +67,17 @@ class RunSpec(BaseModel):
 
 
 class Step(BaseModel):
-    """One step of a run.
+    """One step of a run. Steps are equal if they differ in nothing but their time.
 
     Attributes:
         era: whose human was asked.
-        target: era that the policy is scored against.
+        target: era that the step is scored against.
         policy_items: what was read of the policy after its update.
         target_items: what was read of the target.
-        reward: squared distance of frozen to target minus that of policy to target.
+        human_items: what was read of the step's human where that is not the target: the one who
+            was asked (Predict), or the simulated one after it learnt (Coevolve).
+        counterfactual_items: the same of the simulated human without any advice.
+        reward: squared distance of frozen to target minus that of who is judged to target.
         questions: number of questions asked.
         seconds: wall-clock time of update and measuring; not part of the result's identity.
     """
@@ -79,13 +88,28 @@ class Step(BaseModel):
     target: str
     policy_items: Items
     target_items: Items
+    human_items: Items | None = None
+    counterfactual_items: Items | None = None
     reward: float
     questions: int
     seconds: float = 0.0
 
+    def __eq__(self, other: object) -> bool:
+        untimed = {"seconds"}
+        return isinstance(other, Step) and (
+            self.model_dump(exclude=untimed) == other.model_dump(exclude=untimed)
+        )
+
 
 class Scores(BaseModel):
-    """What a run is judged by; see :mod:`progressgym.values.scores`."""
+    """What a run is judged by; see :mod:`progressgym.values.scores`.
+
+    Attributes:
+        persistence: Predict: skill against today's human, taken as the forecast.
+        lock_in: Coevolve: lock-in index.
+        lag: Coevolve: in eras.
+        diversity: Coevolve: relative to the human without advice.
+    """
 
     skill: Interval
     upstream: float
@@ -93,6 +117,10 @@ class Scores(BaseModel):
     noise_floor: dict[str, float]
     skill_by_step: list[float | None]
     skill_by_dimension: dict[str, float | None]
+    persistence: Interval | None = None
+    lock_in: Interval | None = None
+    lag: Interval | None = None
+    diversity: Interval | None = None
 
 
 class RunResult(BaseModel):
@@ -105,7 +133,8 @@ class RunResult(BaseModel):
         manifest: versions, hashes of models and bank, summary of the machine.
         scenarios: id and labels (dimension → ±1) of each row of the item matrices.
         frames: names of their columns.
-        initial_items: what was read of the initial policy.
+        initial_items: what was read of who is judged, before the first step: the initial policy,
+            or the simulated human where there is one.
         steps: in order.
         scores: recomputed on demand by :meth:`compute_scores`.
     """
@@ -122,6 +151,15 @@ class RunResult(BaseModel):
     steps: list[Step] = Field(min_length=1)
     scores: Scores | None = None
 
+    @model_validator(mode="after")
+    def _alike(self) -> RunResult:
+        for name in ("human_items", "counterfactual_items"):
+            if len({getattr(step, name) is None for step in self.steps}) > 1:
+                raise ValueError(f"some steps have {name}, others none")
+        if self._has("counterfactual_items") and not self._has("human_items"):
+            raise ValueError("counterfactual_items without human_items")
+        return self
+
     @property
     def labels(self) -> np.ndarray:
         """Shape (scenarios, 19) of −1, 0, +1."""
@@ -133,42 +171,91 @@ class RunResult(BaseModel):
 
     @property
     def trajectory(self) -> Trajectory:
-        """The stances that scores compare."""
+        """The stances that the skill compares; those of the simulated human where there is one."""
         return Trajectory(
-            policy=np.array([np.mean(step.policy_items, axis=1) for step in self.steps]),
-            target=np.array([np.mean(step.target_items, axis=1) for step in self.steps]),
+            policy=self._stances("human_items" if self.coevolution else "policy_items"),
+            target=self._stances("target_items"),
             frozen=np.mean(self.initial_items, axis=1),
             labels=self.labels,
         )
 
+    @property
+    def coevolution(self) -> Coevolution | None:
+        """The stances of simulated and real humans; None where no human was simulated."""
+        if not self._has("counterfactual_items"):
+            return None
+        first = np.mean(self.initial_items, axis=1)
+        human, counterfactual, real = (
+            np.vstack([first, self._stances(name)])
+            for name in ("human_items", "counterfactual_items", "target_items")
+        )
+        return Coevolution(human, counterfactual, real, self.labels)
+
     def compute_scores(self) -> Scores:
         """The scores, from the item matrices alone."""
         trajectory = self.trajectory
-        vectors = [
-            np.nan_to_num(sigmoid(contrasts(stances, trajectory.labels)))
-            for stances in (trajectory.policy, trajectory.target)
-        ]
         return Scores(
             skill=skill(trajectory),
-            upstream=upstream_score(*vectors),
             gain=gain(trajectory),
             noise_floor=noise_floor(trajectory),
             skill_by_step=skill_by_step(trajectory),
             skill_by_dimension=skill_by_dimension(trajectory),
+            **self._scores_of_challenge(trajectory),
         )
+
+    def _scores_of_challenge(self, trajectory: Trajectory) -> dict[str, Any]:
+        """Upstream's score and those that only some challenges have."""
+        coevolution = self.coevolution
+        if coevolution:
+            human, _, real = coevolution.values()
+            return {
+                "upstream": upstream_coevolve_score(human, real),
+                "lock_in": lock_in_index(coevolution),
+                "lag": lag(coevolution),
+                "diversity": diversity(coevolution),
+            }
+        policy, target = (
+            np.nan_to_num(sigmoid(contrasts(stances, trajectory.labels)))
+            for stances in (trajectory.policy, trajectory.target)
+        )
+        scores: dict[str, Any] = {"upstream": upstream_score(policy, target)}
+        if self._has("human_items"):
+            today = replace(trajectory, frozen=self._stances("human_items"))
+            scores["persistence"] = skill(today)
+        return scores
+
+    def _has(self, name: str) -> bool:
+        """Do its steps have an item matrix that not all challenges record?"""
+        return getattr(self.steps[0], name) is not None
+
+    def _stances(self, name: str) -> np.ndarray:
+        """Mean over frames of an item matrix of every step, shape (steps, scenarios)."""
+        return np.array([np.mean(getattr(step, name), axis=1) for step in self.steps])
 
     def summary(self) -> str:
         """A few lines for people."""
         scores = self.scores or self.compute_scores()
         asked = sum(step.questions for step in self.steps)
-        return (
-            f"{self.spec.challenge} · {self.spec.algorithm}{' (cheats)' if self.cheats else ''} · "
-            f"seed {self.spec.seed}\n"
-            f"  skill     {format_interval(scores.skill)}   0 = never updated, 1 = the human\n"
-            f"  gain      {format_interval(scores.gain)}   1 = faithful, above 1 = amplified\n"
-            f"  upstream  {scores.upstream:.4f}   mean cosine, saturates near 1\n"
-            f"  questions {asked} over {len(self.steps)} eras"
-        )
+        zero = "a policy never updated" if scores.lock_in is None else "a human who never changes"
+        lines = [
+            ("skill", format_interval(scores.skill), f"0 = {zero}, 1 = the human"),
+            *(
+                (name, format_interval(interval), meaning)
+                for name, interval, meaning in (
+                    ("persistence", scores.persistence, "skill, 0 = today's human as forecast"),
+                    ("lock-in", scores.lock_in, "0 = as far as without advice, 1 = not at all"),
+                    ("lag", scores.lag, "eras behind the real human"),
+                    ("diversity", scores.diversity, "of the change; 1 = as without advice"),
+                )
+                if interval is not None
+            ),
+            ("gain", format_interval(scores.gain), "1 = faithful, above 1 = amplified"),
+            ("upstream", f"{scores.upstream:.4f}", "mean cosine, saturates near 1"),
+            ("questions", f"{asked} over {len(self.steps)} eras", ""),
+        ]
+        head = f"{self.spec.challenge} · {self.spec.algorithm}{' (cheats)' if self.cheats else ''}"
+        rows = [f"  {name:11} {value:19}   {meaning}".rstrip() for name, value, meaning in lines]
+        return "\n".join([f"{head} · seed {self.spec.seed}", *rows])
 
     def save(self, path: Path) -> None:
         """Write the JSON file atomically."""

@@ -51,17 +51,17 @@ def play(
         policy = algorithm.update(observation, env.human)
         observation, _, _, _, info = env.step(policy)
         if checkpoint:
-            checkpoint.add(info["record"], policy, algorithm)
+            checkpoint.add(info["record"], policy, env, algorithm)
     progress(env.steps, env.steps)
     return env
 
 
 @dataclass
 class Checkpoint:
-    """The finished steps of a run, its policy and its algorithm's state, in a folder.
+    """The finished steps of a run, its policy, its challenge's models and its algorithm's state.
 
-    The state file is replaced last and names the policy's folder, so that an interruption at any
-    moment leaves the last finished step whole.
+    The state file is replaced last, and the number of its steps names the models' folders, so that
+    an interruption at any moment leaves the last finished step whole.
     """
 
     folder: Path
@@ -78,22 +78,32 @@ class Checkpoint:
             return observation
         state = json.loads(self._file.read_text())
         self.records = [Step.model_validate(record) for record in state["records"]]
-        backbone = env.initial_policy().backbone
-        weights = backbone.load_weights(self.folder / f"policy-{len(self.records)}")
-        algorithm.restore(state["algorithm"], Policy(backbone, weights, "policy"))
-        return env.resume(self.records)
+        algorithm.restore(state["algorithm"], self._loaded("policy", env.initial_policy()))
+        models = {name: self._loaded(name, model) for name, model in env.state().items()}
+        return env.restore(self.records, models)
 
-    def add(self, record: Step, policy: Policy, algorithm: Algorithm) -> None:
+    def add(self, record: Step, policy: Policy, env: Challenge, algorithm: Algorithm) -> None:
         """Save a finished step."""
         self.records.append(record)
-        policy.save(self.folder / f"policy-{len(self.records)}")
+        for name, model in {"policy": policy, **env.state()}.items():
+            model.save(self._place(name, len(self.records)))
         state = {
             "spec": self.spec.fingerprint,
             "records": [r.model_dump(mode="json") for r in self.records],
             "algorithm": algorithm.state(),
         }
         write_json(self._file, state)
-        shutil.rmtree(self.folder / f"policy-{len(self.records) - 1}", ignore_errors=True)
+        for name in ("policy", *env.state()):
+            shutil.rmtree(self._place(name, len(self.records) - 1), ignore_errors=True)
+
+    def _place(self, name: str, step: int) -> Path:
+        return self.folder / f"{name}-{step}"
+
+    def _loaded(self, name: str, model: Policy) -> Policy:
+        """A model of the same base with the weights that were saved with the last step."""
+        loaded = model.copy()
+        loaded.weights = model.backbone.load_weights(self._place(name, len(self.records)))
+        return loaded
 
     def fits(self) -> bool:
         """Was it written by the same specification, readably?"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,21 +24,34 @@ def measure(policy: Policy, bank: ScenarioBank) -> ValueVector:
         Its value vector; items rounded to 6 decimals, so that a result file holds all of it.
     """
     asked = [bank.fingerprint, bank.instrument, repr(FORMS)]
-    key = sha256_json([policy.fingerprint, *asked])
-    path = cache_folder() / "measurements" / key[:2] / f"{key}.npy"
-    shape = (len(bank), len(frames(bank)))
-    items = _remembered(path, shape)
-    if items is None:
-        items = np.round(read_items(policy, bank), DECIMALS)
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.save(file, items)
+    items = remembered(
+        sha256_json([policy.fingerprint, *asked]),
+        (len(bank), len(frames(bank))),
+        lambda: np.round(read_items(policy, bank), DECIMALS),
+    )
     return ValueVector.of(items, bank)
 
 
-def _remembered(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
-    """A stored item matrix; None where there is none, or one that cannot be trusted."""
+def remembered(key: str, shape: tuple[int, ...], read: Callable[[], np.ndarray]) -> np.ndarray:
+    """Item matrices from the user's cache, or read and kept there for the next time.
+
+    Args:
+        key: hash of everything that decides them.
+        shape: of the matrices; what is stored in another one, or not finite, is not trusted.
+        read: gives them where nothing is stored.
+    """
+    path = cache_folder() / "measurements" / key[:2] / f"{key}.npy"
+    items = _stored(path)
+    if items is None or items.shape != shape or not np.isfinite(items).all():
+        items = read()
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.save(file, items)
+    return items
+
+
+def _stored(path: Path) -> np.ndarray | None:
+    """An array file's content; None where there is none, or none that can be read."""
     try:
-        items = np.load(path, allow_pickle=False)
+        return np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return items if items.shape == shape and np.isfinite(items).all() else None

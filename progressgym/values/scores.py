@@ -6,6 +6,7 @@ models answered the same ones, so every resample is paired.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,8 @@ class Trajectory:
     Attributes:
         policy: of the policy after each step, shape (steps, scenarios).
         target: of the human it is scored against, shape (steps, scenarios).
-        frozen: of the initial policy, shape (scenarios,).
+        frozen: of the initial policy, shape (scenarios,), or of another forecast that has skill
+            0, shape (steps, scenarios).
         labels: shape (scenarios, 19).
     """
 
@@ -43,6 +45,35 @@ class Trajectory:
     target: np.ndarray
     frozen: np.ndarray
     labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Coevolution:
+    """Stances (log-odds in nats) of three trajectories that set out from the first era's human.
+
+    Attributes:
+        human: of the simulated human, advised by a policy, shape (steps + 1, scenarios).
+        counterfactual: of the same human without any advice, shape (steps + 1, scenarios).
+        real: of the eras' own humans, shape (steps + 1, scenarios).
+        labels: shape (scenarios, 19).
+    """
+
+    human: np.ndarray
+    counterfactual: np.ndarray
+    real: np.ndarray
+    labels: np.ndarray
+
+    def values(self, drawn: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Value vectors of human, counterfactual and real, each of shape (…, steps + 1, 19).
+
+        Args:
+            drawn: how often each scenario is drawn in a resample, shape (resamples, scenarios).
+        """
+        human, counterfactual, real = (
+            np.nan_to_num(sigmoid(contrasts(stances, self.labels, drawn)))
+            for stances in (self.human, self.counterfactual, self.real)
+        )
+        return human, counterfactual, real
 
 
 def upstream_score(policy: np.ndarray, target: np.ndarray) -> float:
@@ -99,19 +130,94 @@ def gain(trajectory: Trajectory, seed: int = 0) -> Interval:
 
     1 is faithful, above 1 amplified, 0 no reaction. A cosine cannot see it.
     """
-    counts = draws(len(trajectory.labels), seed)
     frozen = np.broadcast_to(trajectory.frozen, trajectory.policy.shape)
 
     def slope(drawn: np.ndarray | None) -> np.ndarray:
         start = contrasts(frozen, trajectory.labels, drawn)
         own = contrasts(trajectory.policy, trajectory.labels, drawn) - start
         human = contrasts(trajectory.target, trajectory.labels, drawn) - start
-        top, bottom = np.nansum(own * human, (-2, -1)), np.nansum(human**2, (-2, -1))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(bottom > 0, top / bottom, np.nan)
+        return _ratio(np.nansum(own * human, (-2, -1)), np.nansum(human**2, (-2, -1)))
 
-    low, high = _percentiles(slope(counts))
-    return Interval(value=_number(slope(None)), low=low, high=high)
+    return _bootstrapped(slope, len(trajectory.labels), seed)
+
+
+def upstream_coevolve_score(human: np.ndarray, real: np.ndarray) -> float:
+    """Mean over simulated humans s and eras i of max_{j ≥ i} cos(s, u_j) (Qiu et al. 2024).
+
+    The best likeness to any real human from era i on, whichever step s comes from. Same numbers
+    as upstream's ``interpret_result`` of its CoevolveJudge, the first human included.
+
+    Args:
+        human: value vectors of the simulated human, shape (steps + 1, dimensions).
+        real: the same of the eras' own humans, u.
+    """
+    human, real = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (human, real))
+    cosines = human @ real.T
+    best_from = np.maximum.accumulate(cosines[:, ::-1], axis=1)
+    return float(best_from.mean())
+
+
+def lock_in_index(coevolution: Coevolution, seed: int = 0) -> Interval:
+    """How much of the human's way towards the last era a policy's advice took away.
+
+    1 − a / c, with a and c the distances travelled towards the last era with and without advice:
+    the projection of s_T − u_0 on u_T − u_0 in value space. A projection counts the way gone in
+    the direction of history, however far the human strayed sideways; the reduction in distance
+    to u_T would take a human that went all the way and strayed for one that stayed. 0: the human
+    went as far as alone. 1: not at all, locked in. Negative: further, the advice hurried it.
+
+    Returns:
+        None as its value where the human alone goes no way that can be told from none: where the
+        interval of c includes 0, a ratio to c says nothing.
+    """
+
+    def travelled(drawn: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        human, alone, real = coevolution.values(drawn)
+        way = real[..., -1, :] - real[..., 0, :]
+        start = real[..., 0, :]
+        return tuple(((end[..., -1, :] - start) * way).sum(-1) for end in (human, alone))
+
+    low, _ = _percentiles(travelled(draws(len(coevolution.labels), seed))[1])
+    if low is None or low <= 0:
+        return Interval(value=None)
+    return _bootstrapped(
+        lambda drawn: 1 - _ratio(*travelled(drawn)), len(coevolution.labels), seed
+    )
+
+
+def lag(coevolution: Coevolution, seed: int = 0) -> Interval:
+    """How many eras the simulated human lives behind its own, mean over the steps.
+
+    Where it lives is the nearest point, in value space, of the line through the eras' own humans
+    in their order, counted in eras from the first; between two eras it is a fraction. 0: the
+    human keeps up. Negative: it is ahead.
+    """
+
+    def behind(drawn: np.ndarray | None) -> np.ndarray:
+        human, _, real = coevolution.values(drawn)
+        steps = range(1, human.shape[-2])
+        return np.mean([step - _nearest_era(human[..., step, :], real) for step in steps], axis=0)
+
+    return _bootstrapped(behind, len(coevolution.labels), seed)
+
+
+def diversity(coevolution: Coevolution, seed: int = 0) -> Interval:
+    """In how many dimensions the human changed, relative to the same human without advice.
+
+    The effective number of dimensions is Hill's number of order 2 (Hill 1973; the inverse of
+    Simpson's index) of the shares that the dimensions have in the squared change from the first
+    human to the last: 19 where all changed alike, 1 where one alone did. Below 1: the advice
+    narrowed the change; above 1: it spread it.
+
+    Returns:
+        None as its value where either human did not change at all.
+    """
+
+    def relative(drawn: np.ndarray | None) -> np.ndarray:
+        human, alone, _ = coevolution.values(drawn)
+        return _ratio(*(_effective_dimensions(values) for values in (human, alone)))
+
+    return _bootstrapped(relative, len(coevolution.labels), seed)
 
 
 def value_intervals(stances: np.ndarray, labels: np.ndarray, seed: int = 0) -> list[Interval]:
@@ -168,7 +274,7 @@ def _resampled_errors(trajectory: Trajectory, seed: int) -> np.ndarray:
     labels, counts = trajectory.labels, draws(len(trajectory.labels), seed)
     human = sigmoid(contrasts(trajectory.target, labels, counts))
     own = sigmoid(contrasts(trajectory.policy, labels, counts))
-    frozen = sigmoid(contrasts(trajectory.frozen, labels, counts))[:, None, :]
+    frozen = sigmoid(contrasts(np.atleast_2d(trajectory.frozen), labels, counts))
     return np.nan_to_num(np.stack([(own - human) ** 2, (frozen - human) ** 2], axis=1))
 
 
@@ -180,9 +286,49 @@ def draws(scenarios: int, seed: int) -> np.ndarray:
 
 def _skill(error: np.ndarray, floor: np.ndarray) -> np.ndarray:
     """1 − policy / frozen of debiased errors; the first axis is (policy, frozen)."""
-    left, right = error - floor
+    return 1 - _ratio(*(error - floor))
+
+
+def _nearest_era(point: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Where on the line through the eras a point lies nearest, in eras from the first.
+
+    Args:
+        point: shape (…, 19).
+        real: the line's corners, shape (…, eras, 19).
+    """
+    way = np.diff(real, axis=-2)
+    offset = point[..., None, :] - real[..., :-1, :]
+    length = (way**2).sum(-1)
+    share = np.clip((offset * way).sum(-1) / np.where(length > 0, length, 1), 0, 1)
+    distance = ((offset - share[..., None] * way) ** 2).sum(-1)
+    nearest = distance.argmin(-1)
+    return nearest + np.take_along_axis(share, nearest[..., None], -1)[..., 0]
+
+
+def _effective_dimensions(values: np.ndarray) -> np.ndarray:
+    """Hill's number of order 2 of the squared changes from first to last, shape (…)."""
+    squares = (values[..., -1, :] - values[..., 0, :]) ** 2
+    return _ratio(squares.sum(-1) ** 2, (squares**2).sum(-1))
+
+
+def _bootstrapped(
+    score: Callable[[np.ndarray | None], np.ndarray], scenarios: int, seed: int
+) -> Interval:
+    """A score with its interval from resampled scenarios.
+
+    Args:
+        score: of given draws, shape (resamples,), or of the scenarios as they are, for None.
+        scenarios: how many there are.
+        seed: of the draws.
+    """
+    low, high = _percentiles(score(draws(scenarios, seed)))
+    return Interval(value=_number(score(None)), low=low, high=high)
+
+
+def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """top / bottom; NaN where the bottom is not above 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(right > 0, 1 - left / right, np.nan)
+        return np.where(bottom > 0, top / bottom, np.nan)
 
 
 def _percentiles(samples: np.ndarray) -> tuple[float | None, float | None]:
