@@ -257,7 +257,8 @@ def _conclusions(found: Validation) -> Iterator[str]:
     if found.paraphrase is not None:
         yield (
             f"Agreement with the same statements in other words: {found.paraphrase:.2f} "
-            f"(at most {_short(found.paraphrase_limit)}); with dilemmas: {_short(found.dilemmas)}."
+            f"(as many others: {_short(found.other_statements)}); with dilemmas: "
+            f"{_short(found.dilemmas)}."
         )
     if found.replicas is not None:
         own = len(found.replicas.recognised)

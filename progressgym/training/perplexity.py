@@ -43,7 +43,7 @@ def perplexity_matrix(
         blocks = _blocks(policies[0], era, passages, tokens, seed)
         for row, policy in enumerate(policies):
             total = 0.0
-            with policy.active() as model, torch.inference_mode():
+            with policy.backbone.reading(policy.weights) as model:
                 for start in range(0, len(blocks), BATCH):
                     ids = torch.tensor(blocks[start : start + BATCH], device=model.device)
                     total += float(next_token_losses(model, ids).double().sum())

@@ -168,7 +168,8 @@ class Validation(BaseModel):
         dilemmas: correlation of profiles from statements and from dilemmas, over all eras and
             dimensions.
         paraphrase: the same of statements and the same statements in other words.
-        paraphrase_limit: what their own reliability lets that correlation reach.
+        other_statements: the same of two halves of those statements, stepped up to all of them:
+            what as many statements of other content give.
         moves: every scenario, the one that moved most first.
         replicas: of eras trained twice; None if there are none.
         perplexity: of held-out texts; None if no texts were given.
@@ -191,7 +192,7 @@ class Validation(BaseModel):
     facets: Facets | None = None
     dilemmas: float | None = None
     paraphrase: float | None = None
-    paraphrase_limit: float | None = None
+    other_statements: float | None = None
     moves: list[Move] = []
     replicas: Replicas | None = None
     perplexity: Perplexity | None = None

@@ -148,11 +148,7 @@ def paraphrase(
     paraphrases: ScenarioBank,
     seed: int,
 ) -> None:
-    """Do the same statements in other words say the same?
-
-    Both sides see as few scenarios as there are paraphrases, so that their correlation can reach
-    no more than their reliability, were paraphrases perfect.
-    """
+    """Do the same statements in other words say the same, and what would other statements?"""
     place = {scenario.id: row for row, scenario in enumerate(bank)}
     pairs = [(place[s.id], row) for row, s in enumerate(paraphrases) if s.id in place]
     if not pairs:
@@ -163,8 +159,7 @@ def paraphrase(
     found.paraphrase = _number(
         validity.agreement(validity.profiles(first, labels), validity.profiles(second, labels))
     )
-    limits = [max(0.0, validity.split_half(side, labels, seed)[1]) for side in (first, second)]
-    found.paraphrase_limit = _number(min(1.0, np.sqrt(limits[0] * limits[1])))
+    found.other_statements = _number(validity.split_half(first, labels, seed)[1])
 
 
 def _map(profiles: np.ndarray) -> np.ndarray:

@@ -124,8 +124,8 @@ def ruler(found: Validation) -> str:
     if found.facets is not None:
         lines.append(_facets(found.facets))
     if found.paraphrase is not None:
-        limit = found.paraphrase_limit
-        most = "" if limit is None else f" (at most {limit:.2f}, given how reliable so few are)"
+        others = found.other_statements
+        most = "" if others is None else f"; as many other statements, of {others:.2f}"
         lines.append(
             "Statements and the same statements in other words tell of the eras with a correlation "
             f"of {found.paraphrase:.2f}{most}."
