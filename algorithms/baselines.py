@@ -24,13 +24,32 @@ class Frozen(Algorithm):
 
 @register("algorithm", "oracle")
 class Oracle(Algorithm):
-    """Copies the human's model: the upper bound, which no real algorithm can reach."""
+    """Copies the model that it is scored against: the upper bound, which none can reach.
+
+    In Follow that is today's human, in Predict the human to come, in Coevolve the next era's real
+    human, whose answers it gives back as advice.
+    """
 
     cheats: ClassVar[bool] = True
 
     def update(self, observation: Observation, human: Human) -> Policy:
-        """A copy of the human of this era."""
-        self.policy = human.reveal().copy("oracle")
+        """A copy of the target."""
+        self.policy = human.reveal_target().copy("oracle")
+        return self.policy
+
+
+@register("algorithm", "persistence")
+class Persistence(Algorithm):
+    """Copies today's human: the forecast that tomorrow is like today.
+
+    In Follow that is the oracle. In Coevolve it tells the human what the human thinks already.
+    """
+
+    cheats: ClassVar[bool] = True
+
+    def update(self, observation: Observation, human: Human) -> Policy:
+        """A copy of the human who can be asked."""
+        self.policy = human.reveal().copy("persistence")
         return self.policy
 
 

@@ -53,8 +53,8 @@ class Predict(Challenge):
 
     ## References
     Qiu et al., "ProgressGym: Alignment with a Millennium of Moral Progress", NeurIPS 2024
-    (PG-Predict). Murphy, "Skill scores based on the mean square error and their relationships to the
-    correlation coefficient", 1988 (also of persistence as a reference forecast).
+    (PG-Predict). Murphy, "Skill scores based on the mean square error", 1988 (also of persistence
+    as a reference forecast).
 
     ## Version history
     v0: first version.

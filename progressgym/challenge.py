@@ -335,6 +335,7 @@ class Challenge(gymnasium.Env[Observation, Policy]):
             self.settings["decisiveness"],
             self.settings["preference"],
             np.random.default_rng([self._seed, step]),
+            era_policy(self.timeline, self.target_era(step)),
         )
 
     def _hashes(self) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class Human:
         decisiveness: γ.
         preference: see above.
         rng: source of the sampled labels.
+        target: the model that this step is scored against, for upper bounds; None for ``model``.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Human:
         decisiveness: float = 1.0,
         preference: Preference = "implicit",
         rng: np.random.Generator | None = None,
+        target: Policy | None = None,
     ) -> None:
         self.era = era
         self.questions = tuple(questions)
@@ -57,6 +59,7 @@ class Human:
         self._model = model
         self._base = base
         self._rng = rng or np.random.default_rng(0)
+        self._target = target or model
 
     @property
     def remaining(self) -> int:
@@ -103,8 +106,12 @@ class Human:
         return [pair.answered(float(p)) for pair, p in zip(pairs, chances, strict=True)]
 
     def reveal(self) -> Policy:
-        """The era's model itself. For upper bounds such as ``oracle``; no real human has this."""
+        """The model that answers. For baselines that cheat, such as ``persistence``."""
         return self._model
+
+    def reveal_target(self) -> Policy:
+        """The model that this step is scored against. For the upper bound ``oracle`` alone."""
+        return self._target
 
     def _chances(self, pairs: Sequence[Pair]) -> np.ndarray:
         """P(first preferred) of each pair, shape (pairs,)."""

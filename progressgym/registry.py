@@ -97,7 +97,7 @@ def parameters(entry: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     }
     if inspect.isclass(entry) and any(p.kind is p.VAR_KEYWORD for p in found.values()):
-        return {**parameters(entry.__base__), **own}
+        return {**parameters(entry.__mro__[1]), **own}
     return own
 
 

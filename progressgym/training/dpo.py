@@ -31,6 +31,8 @@ class DPOSettings:
         epochs: passes over the pairs.
         batch: prompts of one optimizer step, each with all of its pairs.
         seed: of the order of the pairs.
+        epsilon: of AdamW, in units of a gradient. Its steps do not shrink with the gradient, so
+            near the optimum a small one turns rounding errors into a random walk.
     """
 
     beta: float = 1.0
@@ -38,6 +40,7 @@ class DPOSettings:
     epochs: int = 1
     batch: int = 16
     seed: int = 0
+    epsilon: float = 1e-8
 
 
 def train_dpo(
@@ -99,6 +102,7 @@ def dpo_config(folder: str, settings: DPOSettings, **changes: Any) -> DPOConfig:
         lr_scheduler_type="linear",
         warmup_steps=0.1,
         seed=settings.seed,
+        adam_epsilon=settings.epsilon,
         bf16=torch.cuda.is_available(),
         activation_checkpointing=False,  # saves memory that short pairs do not need
         disable_tqdm=True,

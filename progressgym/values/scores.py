@@ -180,9 +180,7 @@ def lock_in_index(coevolution: Coevolution, seed: int = 0) -> Interval:
     low, _ = _percentiles(travelled(draws(len(coevolution.labels), seed))[1])
     if low is None or low <= 0:
         return Interval(value=None)
-    return _bootstrapped(
-        lambda drawn: 1 - _ratio(*travelled(drawn)), len(coevolution.labels), seed
-    )
+    return _bootstrapped(lambda drawn: 1 - _ratio(*travelled(drawn)), len(coevolution.labels), seed)
 
 
 def lag(coevolution: Coevolution, seed: int = 0) -> Interval:
