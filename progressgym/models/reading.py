@@ -159,14 +159,27 @@ def by_prompt(encoded: Sequence[Encoded]) -> list[list[int]]:
     return list(groups.values())
 
 
-def packed_by_prompt(encoded: Sequence[Encoded], size: int = 256) -> Layout:
+def packed_by_prompt(encoded: Sequence[Encoded], size: int = 256, ends: bool = False) -> Layout:
     """One pass over all sequences, as for a training step.
 
     Rows of about ``size`` tokens, in which sequences that begin alike share their beginnings;
     below the adapters each prompt has a tree of its own, so that it is known again in whatever
     company it comes.
+
+    Args:
+        encoded: prompts and responses.
+        size: tokens of a row.
+        ends: read after each response's last token instead of before each of its tokens.
     """
-    return lay_out(encoded, pack([_inputs(s) for s in encoded], size), by_prompt(encoded))
+    groups = by_prompt(encoded)
+    sequences = at_their_ends(encoded) if ends else encoded
+    return lay_out(sequences, pack([_inputs(s) for s in sequences], size), groups)
+
+
+def at_their_ends(encoded: Sequence[Encoded]) -> list[Encoded]:
+    """The same sequences, read after their last token: as prompts that any token may follow."""
+    any_token = (0,)
+    return [((*prompt, *response), any_token) for prompt, response in encoded]
 
 
 def read_states(model: nn.Module, layout: Layout) -> Tensor:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer
 
-from ..errors import UsageError
 from ..models import Policy
-from ..models.reading import Encoded, packed_by_prompt, sequence_logprobs
+from ..models.reading import packed_by_prompt, sequence_logprobs
 from ..pairs import Pair
+from .pairs import check_answered, encode_both, examples_by_prompt, expected_loss, joined
 from .trainers import quiet_arguments
 
 
@@ -59,14 +59,17 @@ def train_dpo(
     Raises:
         UsageError: no pairs, or one without an answer.
     """
-    if not pairs or any(pair.preference is None for pair in pairs):
-        raise UsageError("DPO needs pairs that a human has answered: human.prefer(pairs).")
-    prompts = [pair.prompt for pair in pairs]
-    first = policy.encode_pairs(prompts, [pair.first for pair in pairs])
-    second = policy.encode_pairs(prompts, [pair.second for pair in pairs])
+    check_answered(pairs, "DPO")
+    first, second = encode_both(policy, pairs)
     scores = reference.encoded_logprobs([*first, *second])
     margins = scores[: len(pairs)] - scores[len(pairs) :]
-    dataset = Dataset.from_list(_groups(pairs, first, second, margins.tolist()))
+    columns = {
+        "first": first,
+        "second": second,
+        "reference_margin": margins.tolist(),
+        "preference": [pair.preference for pair in pairs],
+    }
+    dataset = Dataset.from_list(examples_by_prompt(pairs, columns))
     with tempfile.TemporaryDirectory() as folder, policy.active() as model:
         trainer = _GradedDPOTrainer(
             model=model,
@@ -129,33 +132,15 @@ class _GradedDPOTrainer(DPOTrainer):
         logps = sequence_logprobs(model, inputs["layout"].to(device))
         first, second = logps.chunk(2)
         margin = self.beta * (first - second - inputs["reference_margin"].to(device))
-        p = inputs["preference"].to(device)
-        log_sigmoid = nn.functional.logsigmoid
-        loss = -(p * log_sigmoid(margin) + (1 - p) * log_sigmoid(-margin)).mean()
+        loss = expected_loss(margin, inputs["preference"].to(device))
         self.losses.append(loss.item())
         return loss
 
 
-def _groups(
-    pairs: Sequence[Pair], first: list[Encoded], second: list[Encoded], margins: list[float]
-) -> list[dict[str, Any]]:
-    """One example for each prompt, holding all of its pairs: they share the prompt's pass."""
-    groups: dict[str, dict[str, list]] = {}
-    for pair, one, other, margin in zip(pairs, first, second, margins, strict=True):
-        group = groups.setdefault(
-            pair.prompt, {"first": [], "second": [], "reference_margin": [], "preference": []}
-        )
-        group["first"].append(list(one))
-        group["second"].append(list(other))
-        group["reference_margin"].append(margin)
-        group["preference"].append(pair.preference)
-    return list(groups.values())
-
-
 def _collate(examples: list[dict[str, Any]]) -> dict[str, Any]:
-    joined = {key: [x for e in examples for x in e[key]] for key in examples[0]}
+    pairs = joined(examples)
     return {
-        "layout": packed_by_prompt([tuple(s) for s in joined["first"] + joined["second"]]),
-        "reference_margin": torch.tensor(joined["reference_margin"]),
-        "preference": torch.tensor(joined["preference"]),
+        "layout": packed_by_prompt([tuple(s) for s in pairs["first"] + pairs["second"]]),
+        "reference_margin": torch.tensor(pairs["reference_margin"]),
+        "preference": torch.tensor(pairs["preference"]),
     }

@@ -1,0 +1,170 @@
+"""Reward modelling on graded answers, with TRL's RewardTrainer as the loop."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor, nn
+from transformers import PrinterCallback
+from trl import RewardConfig, RewardTrainer
+
+from ..models import Policy
+from ..models.reading import Layout, packed_by_prompt, read_states
+from ..pairs import Pair
+from .pairs import check_answered, encode_both, examples_by_prompt, expected_loss, joined
+from .trainers import quiet_arguments
+
+HEAD_PACE = 10.0
+"""How much faster than the adapter the head learns: it starts at zero, the adapter needs it."""
+
+
+@dataclass(frozen=True)
+class RewardSettings:
+    """Settings of one training of a reward model.
+
+    Attributes:
+        learning_rate: peak of AdamW's for the adapter, lowered linearly to zero.
+        epochs: passes over the pairs.
+        batch: prompts of one optimizer step, each with all of its pairs.
+        seed: of the order of the pairs.
+    """
+
+    learning_rate: float = 1e-3
+    epochs: int = 1
+    batch: int = 16
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class RewardModel:
+    """A scalar reward r̂ of each response to a prompt: P(a ≻ b) = σ(r̂(a) − r̂(b)).
+
+    The body is the shared base with an adapter of its own, so that what lies below the adapters
+    is known already; a linear head reads the state after the response's last token. Only
+    differences between responses to one prompt mean anything.
+
+    Attributes:
+        body: base and adapter.
+        head: shape (hidden,).
+    """
+
+    body: Policy
+    head: Tensor
+
+    def rewards(self, pairs: Sequence[Pair]) -> Tensor:
+        """r̂ of the first and of the second response, shape (pairs, 2)."""
+        first, second = encode_both(self.body, pairs)
+        return (self.body.end_states([*first, *second]) @ self.head).view(2, -1).T
+
+
+def train_reward(base: Policy, pairs: Sequence[Pair], settings: RewardSettings) -> RewardModel:
+    """Fit a reward model to answered pairs.
+
+    The loss is Bradley and Terry's (1952), expected over the answer:
+    −p log σ(r̂(a) − r̂(b)) − (1 − p) log σ(r̂(b) − r̂(a)). It starts from ``base`` with a head of
+    zeros, that is undecided about everything.
+
+    Raises:
+        UsageError: no pairs, or one without an answer.
+    """
+    check_answered(pairs, "A reward model")
+    first, second = encode_both(base, pairs)
+    columns = {
+        "first": first,
+        "second": second,
+        "preference": [pair.preference for pair in pairs],
+    }
+    dataset = Dataset.from_list(examples_by_prompt(pairs, columns))
+    body = base.copy("reward")
+    with tempfile.TemporaryDirectory() as folder, body.active() as model:
+        judge = _Judge(model)
+        trainer = _GradedRewardTrainer(
+            model=judge,
+            args=_reward_config(folder, settings),
+            data_collator=_collate,
+            train_dataset=dataset,
+            processing_class=body.backbone.tokenizer,
+            optimizers=(_optimizer(judge, settings.learning_rate), None),
+        )
+        trainer.remove_callback(PrinterCallback)
+        try:
+            trainer.train()
+        finally:
+            model.eval()
+    return RewardModel(body, judge.head.weight.detach()[0].float().cpu())
+
+
+class _Judge(nn.Module):
+    """The active model with a scalar head: what TRL takes for a sequence classifier."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.config = copy.copy(model.config)
+        self.config.num_labels = 1
+        self.head = nn.Linear(model.config.hidden_size, 1, bias=False, device=model.device)
+        nn.init.zeros_(self.head.weight)
+
+    def add_model_tags(self, tags: Any) -> None:
+        """The name of the trainer, which nobody reads."""
+
+    def forward(self, layout: Layout) -> Tensor:
+        """The reward of each sequence, shape (sequences,)."""
+        return self.head(read_states(self.model, layout)[layout.reading]).squeeze(1)
+
+
+class _GradedRewardTrainer(RewardTrainer):
+    """TRL's trainer with preferences as probabilities."""
+
+    def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
+        return dataset  # tokenized already; TRL would append an end token to one-word responses
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        device = self.accelerator.device
+        first, second = model(inputs["layout"].to(device)).chunk(2)
+        return expected_loss(first - second, inputs["preference"].to(device))
+
+
+def _reward_config(folder: str, settings: RewardSettings) -> RewardConfig:
+    return RewardConfig(
+        **quiet_arguments(folder),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=0.1,
+        seed=settings.seed,
+        bf16=torch.cuda.is_available(),
+        gradient_checkpointing=False,  # saves memory that short pairs do not need
+        disable_tqdm=True,
+    )
+
+
+def _optimizer(judge: _Judge, learning_rate: float) -> torch.optim.Optimizer:
+    adapter = [p for p in judge.model.parameters() if p.requires_grad]
+    groups = [
+        {"params": adapter},
+        {"params": list(judge.head.parameters()), "lr": HEAD_PACE * learning_rate},
+    ]
+    return torch.optim.AdamW(groups, lr=learning_rate, weight_decay=0.0)
+
+
+def _collate(examples: list[dict[str, Any]]) -> dict[str, Any]:
+    pairs = joined(examples)
+    sequences = [tuple(s) for s in pairs["first"] + pairs["second"]]
+    return {
+        "layout": packed_by_prompt(sequences, ends=True),
+        "preference": torch.tensor(pairs["preference"]),
+    }
