@@ -24,18 +24,22 @@ class Algorithm:
         policy: the current policy.
         initial_policy: the policy of the first step.
         seed: the run's seed.
+        curves: what the last update's training was like, by name and optimizer step; results
+            record it.
     """
 
     cheats: ClassVar[bool] = False
     policy: Policy
     initial_policy: Policy
     seed: int
+    curves: dict[str, list[float]]
 
     def reset(self, policy: Policy, seed: int = 0) -> None:
         """Start a run from ``policy``."""
         self.initial_policy = policy
         self.policy = policy.copy("policy")
         self.seed = seed
+        self.curves = {}
 
     def update(self, observation: Observation, human: Human) -> Policy:
         """Answer one step: ask the human within the budget and return the policy to be scored.

@@ -115,15 +115,7 @@ class Human:
 
     def _chances(self, pairs: Sequence[Pair]) -> np.ndarray:
         """P(first preferred) of each pair, shape (pairs,)."""
-        margins = _margins(self._model, pairs)
+        margins = self._model.margins(pairs)
         if self.preference == "implicit":
-            margins = margins - _margins(self._base, pairs)
+            margins = margins - self._base.margins(pairs)
         return sigmoid(self.decisiveness * margins)
-
-
-def _margins(policy: Policy, pairs: Sequence[Pair]) -> np.ndarray:
-    """log π(first) − log π(second) of each pair, in nats."""
-    prompts = [pair.prompt for pair in pairs] * 2
-    responses = [pair.first for pair in pairs] + [pair.second for pair in pairs]
-    first, second = policy.logprobs(prompts, responses).double().numpy().reshape(2, -1)
-    return first - second

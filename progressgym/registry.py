@@ -87,18 +87,32 @@ def make_algorithm(name: str, **parameters: Any) -> Algorithm:
 def parameters(entry: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The keyword parameters of a registered class, by name, with resolved annotations.
 
-    A class that takes further keywords (``**settings``) has its base's parameters too.
+    Where an ``__init__`` takes further keywords (``**settings``), those of the next class in the
+    order of inheritance that has one are its too.
     """
-    hints = get_type_hints(entry.__init__) if inspect.isclass(entry) else get_type_hints(entry)
-    found = inspect.signature(entry).parameters
+    if not inspect.isclass(entry):
+        return _keywords(entry)[0]
+    found: dict[str, inspect.Parameter] = {}
+    for owner in entry.__mro__:
+        if "__init__" in vars(owner):
+            own, open_ended = _keywords(vars(owner)["__init__"])
+            found = {**own, **found}
+            if not open_ended:
+                break
+    return found
+
+
+def _keywords(function: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:
+    """A function's keyword parameters, and whether it takes others."""
+    hints = get_type_hints(function)
+    every = inspect.signature(function).parameters.values()
     own = {
-        name: parameter.replace(annotation=hints.get(name, Any))
-        for name, parameter in found.items()
+        parameter.name: parameter.replace(annotation=hints.get(parameter.name, Any))
+        for parameter in every
         if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        and parameter.name != "self"
     }
-    if inspect.isclass(entry) and any(p.kind is p.VAR_KEYWORD for p in found.values()):
-        return {**parameters(entry.__mro__[1]), **own}
-    return own
+    return own, any(parameter.kind is parameter.VAR_KEYWORD for parameter in every)
 
 
 def convert(entry_name: str, parameter: inspect.Parameter, value: Any) -> Any:

@@ -79,6 +79,8 @@ class Step(BaseModel):
         counterfactual_items: the same of the simulated human without any advice.
         reward: squared distance of frozen to target minus that of who is judged to target.
         questions: number of questions asked.
+        curves: what the update's training was like, by name and optimizer step, as the algorithm
+            tells it.
         seconds: wall-clock time of update and measuring; not part of the result's identity.
     """
 
@@ -92,6 +94,7 @@ class Step(BaseModel):
     counterfactual_items: Items | None = None
     reward: float
     questions: int
+    curves: dict[str, list[float]] = {}
     seconds: float = 0.0
 
     def __eq__(self, other: object) -> bool:

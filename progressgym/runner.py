@@ -48,8 +48,10 @@ def play(
         observation = checkpoint.restore(env, algorithm, observation)
     while not env.done:
         progress(observation["step"], env.steps)
+        algorithm.curves = {}
         policy = algorithm.update(observation, env.human)
         observation, _, _, _, info = env.step(policy)
+        info["record"].curves = algorithm.curves
         if checkpoint:
             checkpoint.add(info["record"], policy, env, algorithm)
     progress(env.steps, env.steps)

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..errors import UsageError
+from ..pairs import Pair
 from ..storage import sha256_json
 from .backbone import Backbone, Weights, weights_fingerprint
 from .generation import generate
@@ -124,6 +126,13 @@ class Policy:
             Shape (len(prompts),), on the CPU.
         """
         return self.encoded_logprobs(self.encode_pairs(prompts, responses))
+
+    def margins(self, pairs: Sequence[Pair]) -> np.ndarray:
+        """log π(first) − log π(second) of each pair, in nats, shape (len(pairs),)."""
+        prompts = [pair.prompt for pair in pairs] * 2
+        responses = [pair.first for pair in pairs] + [pair.second for pair in pairs]
+        first, second = self.logprobs(prompts, responses).double().numpy().reshape(2, -1)
+        return first - second
 
     def encoded_logprobs(self, encoded: Sequence[Encoded]) -> Tensor:
         """:meth:`logprobs` of sequences that are tokenized already.

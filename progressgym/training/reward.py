@@ -75,7 +75,7 @@ def train_reward(base: Policy, pairs: Sequence[Pair], settings: RewardSettings) 
     """
     check_answered(pairs, "A reward model")
     first, second = encode_both(base, pairs)
-    columns = {
+    columns: dict[str, list[Any]] = {
         "first": first,
         "second": second,
         "preference": [pair.preference for pair in pairs],
@@ -147,14 +147,14 @@ def _reward_config(folder: str, settings: RewardSettings) -> RewardConfig:
         warmup_steps=0.1,
         seed=settings.seed,
         bf16=torch.cuda.is_available(),
-        gradient_checkpointing=False,  # saves memory that short pairs do not need
+        activation_checkpointing=False,  # saves memory that short pairs do not need
         disable_tqdm=True,
     )
 
 
 def _optimizer(judge: _Judge, learning_rate: float) -> torch.optim.Optimizer:
     adapter = [p for p in judge.model.parameters() if p.requires_grad]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": adapter},
         {"params": list(judge.head.parameters()), "lr": HEAD_PACE * learning_rate},
     ]

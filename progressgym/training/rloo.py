@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset
-from torch import Tensor, nn
-from transformers import PrinterCallback, TrainerCallback
+from torch import Tensor
+from transformers import PrinterCallback
 from trl import RLOOConfig, RLOOTrainer
 
 from ..models import Policy
 from ..models.reading import Encoded, packed_by_prompt, sequence_logprobs
 from ..pairs import Pair
-from .pairs import encode_both
+from .pairs import check_answered, encode_both
 from .trainers import quiet_arguments
+
+Curves = dict[str, list[float]]
+"""What a training was like, by name and optimizer step."""
 
 
 @dataclass(frozen=True)
 class RLOOSettings:
+    """Settings of one training with RLOO.
+
+    Attributes:
+        beta: weight of the KL divergence from the reference; where the reward is a human's
+            log-odds, the optimum is the human exactly if β equals the human's decisiveness γ.
+        learning_rate: peak of AdamW's, lowered linearly to zero.
+        epochs: passes over the pairs.
+        batch: prompts of one optimizer step, each with all of its pairs.
+        samples: responses sampled to each question of a step.
+        seed: of the order of the pairs and of the samples.
+    """
+
     beta: float = 1.0
     learning_rate: float = 5e-4
     epochs: int = 1
@@ -37,38 +52,150 @@ def train_rloo(
     pairs: Sequence[Pair],
     rewards: Tensor,
     settings: RLOOSettings,
-    watch: Callable[[int], None] = lambda step: None,
-) -> None:
+) -> Curves:
+    """Train a policy in place to choose rewarded responses, not too far from the reference.
+
+    The policy maximises E[r̂] − β·KL(π ‖ π_ref) over its choice between the two responses to each
+    question, with REINFORCE and the other samples' mean reward as baseline (Ahmadian et al. 2024,
+    "Back to Basics", eq. 8). The optimum has the margin m_ref + (r̂(a) − r̂(b)) / β, which is DPO's.
+
+    Args:
+        policy: changed in place.
+        reference: π_ref.
+        pairs: questions and how the human answered them; the answers are only watched.
+        rewards: r̂ of first and second response, shape (pairs, 2); differences count.
+        settings: how to train.
+
+    Returns:
+        ``reward``: r̂ that the policy's choices gain over the reference's, mean of a batch;
+        ``kl``: KL(π ‖ π_ref) in nats a question; ``agreement``: share of answers with which the
+        policy's change from the reference agrees. Reward that rises while agreement falls is
+        over-optimisation.
+
+    Raises:
+        UsageError: no pairs, or one without an answer.
+    """
+    check_answered(pairs, "RLOO")
     first, second = encode_both(policy, pairs)
     scores = reference.encoded_logprobs([*first, *second]).view(2, -1).T
     order, batch = _batches(pairs, settings)
-    table = rewards.tolist()
-
-    def reward(prompts: list[int], completions: list[int], **_: Any) -> list[float]:
-        return [table[question][choice] for question, choice in zip(prompts, completions, strict=True)]
-
     with tempfile.TemporaryDirectory() as folder, policy.active() as model:
         trainer = _ChoiceTrainer(
             model=model,
-            reward_funcs=reward,
+            reward_funcs=lambda completions, **_: [float(rewards[q, c]) for q, c in completions],
             args=_rloo_config(folder, settings, batch),
             train_dataset=Dataset.from_dict({"prompt": order}),
             processing_class=policy.backbone.tokenizer,
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.pairs = list(zip(first, second, strict=True))
-        trainer.ref_model = scores.log_softmax(1)
-        trainer.beta = settings.beta
-        trainer.generator = torch.Generator().manual_seed(settings.seed)
-        trainer.add_callback(_Watch(watch))
+        trainer.beta = settings.beta  # not in the configuration: TRL would load a reference model
+        trainer.ref_model = _REFERENCE
+        trainer.choices = _Choices(
+            list(zip(first, second, strict=True)),
+            scores.double().log_softmax(1),
+            rewards.double(),
+            torch.tensor([pair.preference for pair in pairs], dtype=torch.float64),
+            torch.Generator().manual_seed(settings.seed),
+        )
         try:
             trainer.train()
         finally:
-            model.__dict__.pop("forward", None)
+            model.__dict__.pop("forward", None)  # TRL wraps it anew in every trainer
             model.eval()
+    return trainer.choices.curves
+
+
+_REFERENCE: Any = object()  # stands for the reference, whose log-probabilities are known
+
+
+class _Choices:
+    """All questions, each a choice between two responses, and what became of it.
+
+    Args:
+        responses: the two of each question, tokenized.
+        reference: log π_ref of each choice, shape (questions, 2).
+        rewards: r̂ of each choice, shape (questions, 2).
+        answers: P(first preferred), shape (questions,).
+        generator: of the samples.
+    """
+
+    def __init__(
+        self,
+        responses: list[tuple[Encoded, Encoded]],
+        reference: Tensor,
+        rewards: Tensor,
+        answers: Tensor,
+        generator: torch.Generator,
+    ) -> None:
+        self.responses = responses
+        self.reference = reference
+        self.rewards = rewards
+        self.answers = answers
+        self.generator = generator
+        self.curves: Curves = {"reward": [], "kl": [], "agreement": []}
+
+    def sample(self, questions: Sequence[int], logps: Tensor, count: int) -> list[int]:
+        """Sampled choices, ``count`` for each question; logps has shape (questions, 2)."""
+        chance = logps[:, 1].exp().repeat_interleave(count)
+        drawn = torch.rand(len(chance), generator=self.generator, dtype=chance.dtype)
+        return (drawn < chance).int().tolist()
+
+    def watch(self, questions: Sequence[int], logps: Tensor) -> None:
+        """Add one step to the curves."""
+        rows = list(questions)
+        reference, rewards, answers = self.reference[rows], self.rewards[rows], self.answers[rows]
+        change = logps - reference
+        gained = ((logps.exp() - reference.exp()) * rewards).sum(1)
+        towards_first = change[:, 0] - change[:, 1]
+        agreed = torch.where(towards_first > 0, answers, 1 - answers)
+        agreed[towards_first == 0] = 0.5
+        for name, value in (
+            ("reward", gained),
+            ("kl", (logps.exp() * change).sum(1)),
+            ("agreement", agreed),
+        ):
+            self.curves[name].append(float(value.mean()))
+
+
+class _ChoiceTrainer(RLOOTrainer):
+    """TRL's trainer, whose prompts are numbers of questions and whose completions are choices.
+
+    Both responses to a question are read in one pass, which serves sampling and training alike.
+    """
+
+    choices: _Choices
+
+    def _generate(self, prompts: list[int]) -> tuple[list[list[int]], list[list[int]], list[Any]]:
+        questions = prompts[:: self.num_generations]
+        model = self.accelerator.unwrap_model(self.model)
+        both = [self.choices.responses[q] for q in questions]
+        layout = packed_by_prompt([a for a, _ in both] + [b for _, b in both])
+        read = sequence_logprobs(model, layout.to(self.accelerator.device))
+        self._places = {question: row for row, question in enumerate(questions)}
+        self._logps = read.view(2, -1).T.log_softmax(1)
+        known = self._logps.detach().cpu().double()
+        self.choices.watch(questions, known)
+        chosen = self.choices.sample(questions, known, self.num_generations)
+        return (
+            [[q] for q in prompts],
+            [[c] for c in chosen],
+            list(zip(prompts, chosen, strict=True)),
+        )
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor, None]:
+        questions, chosen = input_ids.T
+        if model is _REFERENCE:
+            table = self.choices.reference[questions.cpu()].to(self._logps)
+        else:
+            table = self._logps[[self._places[q] for q in questions.tolist()]]
+        entropies = -(table.exp() * table).sum(1, keepdim=True)
+        return table.gather(1, chosen[:, None]), entropies, None
 
 
 def _batches(pairs: Sequence[Pair], settings: RLOOSettings) -> tuple[list[int], int]:
+    """Questions in the order of training, and how many make a step; prompts stay together."""
     groups: dict[str, list[int]] = {}
     for index, pair in enumerate(pairs):
         groups.setdefault(pair.prompt, []).append(index)
@@ -85,7 +212,7 @@ def _batches(pairs: Sequence[Pair], settings: RLOOSettings) -> tuple[list[int], 
     return [order[i % len(order)] for i in range(steps * batch)], batch
 
 
-def _rloo_config(folder, settings, batch):
+def _rloo_config(folder: str, settings: RLOOSettings, batch: int) -> RLOOConfig:
     return RLOOConfig(
         **quiet_arguments(folder),
         beta=0.0,
@@ -98,38 +225,6 @@ def _rloo_config(folder, settings, batch):
         warmup_steps=0.1,
         seed=settings.seed,
         bf16=torch.cuda.is_available(),
-        gradient_checkpointing=False,
+        activation_checkpointing=False,
         disable_tqdm=True,
     )
-
-
-class _Watch(TrainerCallback):
-    def __init__(self, watch): self.watch = watch
-    def on_step_end(self, args, state, control, **kwargs): self.watch(state.global_step)
-
-
-class _ChoiceTrainer(RLOOTrainer):
-    pairs: list[tuple[Encoded, Encoded]]
-    generator: torch.Generator
-
-    def _generate(self, prompts):
-        questions = prompts[:: self.num_generations]
-        model = self.accelerator.unwrap_model(self.model)
-        both = [self.pairs[q] for q in questions]
-        layout = packed_by_prompt([a for a, _ in both] + [b for _, b in both]).to(self.accelerator.device)
-        scores = sequence_logprobs(model, layout).view(2, -1).T
-        self.read = scores.log_softmax(1)
-        self.places = {q: i for i, q in enumerate(questions)}
-        chance = self.read[:, 1].detach().exp().cpu().repeat_interleave(self.num_generations)
-        choices = (torch.rand(len(chance), generator=self.generator) < chance).int().tolist()
-        return [[q] for q in prompts], [[c] for c in choices], choices
-
-    def _get_per_token_logps_and_entropies(self, model, input_ids, *args, **kwargs):
-        questions, choices = input_ids.T
-        if model is self.ref_model:
-            table = self.ref_model[questions]
-        else:
-            table = self.read[[self.places[q] for q in questions.tolist()]]
-        logps = table.gather(1, choices[:, None])
-        entropies = -(table.exp() * table).sum(1, keepdim=True)
-        return logps, entropies, None
