@@ -178,7 +178,7 @@ def evaluate(
         "Values: above 0.5 where upholding is approved more than violating",
         ["dimension", *names],
         [
-            (title(d), *(f"{measured[n][d]['value']:.3f}" for n in names))
+            (title(d), *(f"{measured[n][d]['value']:.3f}".removeprefix("0") for n in names))
             for d in DIMENSIONS
             if d in measured[names[0]]
         ],
