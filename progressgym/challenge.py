@@ -33,9 +33,9 @@ class Preset(TypedDict):
 
 
 PRESETS: dict[str, Preset] = {
-    "quick": {"items": 10, "questions": 1024},
-    "standard": {"items": 20, "questions": 4096},
-    "full": {"items": None, "questions": 16384},
+    "quick": {"items": 10, "questions": 512},
+    "standard": {"items": 20, "questions": 2048},
+    "full": {"items": None, "questions": 8192},
 }
 """Probe scenarios a dimension and polarity, and questions an era. One dial for the user."""
 

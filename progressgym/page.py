@@ -103,7 +103,7 @@ align-items:center;padding:.6rem 0;background:var(--page);border-bottom:1px soli
 select{font:inherit;max-width:75vw;padding:.3rem .5rem;color:inherit;background:var(--card);
 border:1px solid var(--line);border-radius:6px}
 .key{font-size:.9rem;display:inline-flex;align-items:center;gap:.45rem}
-.key i{width:1.5rem;height:2px;background:#0072b2}.key i.human{height:4px;background:var(--human)}
+.key i{width:1.5rem}
 .panels{display:grid;gap:.8rem;grid-template-columns:repeat(auto-fill,minmax(min(190px,46%),1fr))}
 .panels figure{background:var(--card);border:1px solid var(--line);border-radius:8px;
 padding:.5rem .4rem 0}.panels figcaption{padding-left:.4rem;color:var(--ink);font-weight:600}

@@ -11,6 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from .benchmark import Curve
+from .comparison import Comparison
 from .results import RunResult
 from .values.dimensions import DIMENSIONS, title
 from .values.scores import LEVEL, draws, skill_by_dimension, skill_by_step
@@ -44,7 +45,8 @@ class ValueBands:
     Attributes:
         eras: whose human the policy is scored against, by step.
         human: value, low and high by step and dimension, shape (3, steps, 19).
-        policy: the same of the policy.
+        policy: the same of the policy, or of the simulated human where there is one.
+        alone: the same of the simulated human without advice; None where there is none.
         notes: for each dimension, why its eras cannot be compared, or an empty text.
     """
 
@@ -52,17 +54,33 @@ class ValueBands:
     human: np.ndarray
     policy: np.ndarray
     notes: tuple[str, ...]
+    alone: np.ndarray | None = None
 
     @classmethod
     def of(cls, result: RunResult) -> ValueBands:
         """Bands of a result; the same resamples serve every step."""
-        trajectory = result.trajectory
+        trajectory, coevolution = result.trajectory, result.coevolution
         return cls(
             eras=target_eras(result),
             human=_bands(trajectory.target, trajectory.labels),
             policy=_bands(trajectory.policy, trajectory.labels),
             notes=dimension_notes([result]),
+            alone=_bands(coevolution.counterfactual[1:], coevolution.labels)
+            if coevolution
+            else None,
         )
+
+    @property
+    def lines(self) -> list[tuple[str, np.ndarray, str, float]]:
+        """Name, band, colour and width of every line to draw."""
+        human = ("human", self.human, HUMAN, 4.0)
+        if self.alone is None:
+            return [human, ("policy", self.policy, POLICY, 1.8)]
+        return [
+            human,
+            ("without advice", self.alone, _GREY, 1.8),
+            ("with advice", self.policy, POLICY, 1.8),
+        ]
 
 
 def target_eras(result: RunResult) -> tuple[str, ...]:
@@ -129,10 +147,7 @@ def value_panels(
         if bands.notes[column] == UNCOVERED:
             _note(figure, UNCOVERED, x=0.5, y=0.5, xanchor="center")
         else:
-            for name, part, colour, width in (
-                ("human", bands.human, HUMAN, 4),
-                ("policy", bands.policy, POLICY, 1.8),
-            ):
+            for name, part, colour, width in bands.lines:
                 figure.add_traces(_band_traces(name, eras, part[:, :, column], colour, width))
         if bands.notes[column] == INDISTINCT:
             _note(figure, INDISTINCT, x=0, y=1.0, yanchor="bottom")
@@ -161,6 +176,87 @@ def skill_by_era(runs: Runs) -> go.Figure:
     for level in (0, 1):
         figure.add_hline(level, line={"color": _GREY, "width": 1})
     return figure
+
+
+def standings(comparison: Comparison) -> go.Figure:
+    """Skills with their intervals, best on top; bars join neighbours that chance can explain.
+
+    The bars are those of critical-difference diagrams (Demšar 2006), on the scale of skill.
+    """
+    rows = list(range(len(comparison.standings)))
+    labels = [plain_text(s.label) for s in comparison.standings]
+    figure = blank_figure(
+        90 + 30 * len(rows),
+        {"l": 10, "r": 12, "t": 12, "b": 40},
+        xaxis=_SKILL_AXIS,
+        yaxis={
+            "range": [len(rows) - 0.5, -0.5],
+            "tickvals": rows,
+            "ticktext": labels,
+            "showgrid": False,
+            "automargin": True,
+        },
+        showlegend=False,
+    )
+    for level in (0, 1):
+        figure.add_vline(level, line={"color": _GREY, "width": 1})
+    for row, standing in enumerate(comparison.standings):
+        found = standing.skill
+        if found.value is None:
+            _note(figure, "undefined", x=SKILL_RANGE[0], y=row, xref="x", yref="y")
+            continue
+        ends = [found.value if e is None else e for e in (found.low, found.value, found.high)]
+        low, value, high = np.clip(ends, *SKILL_RANGE).round(4).tolist()
+        colour = _GREY if standing.rank is None else COLOURS[0]
+        figure.add_trace(_bar([low, high], [row, row], colour, 2))
+        figure.add_scatter(
+            x=[value],
+            y=[row],
+            mode="markers",
+            marker={"color": colour, "size": 9},
+            text=[labels[row]],
+            customdata=[ends],
+            hovertemplate="%{text}<br>%{customdata[1]:.2f} [%{customdata[0]:.2f}, "
+            "%{customdata[2]:.2f}]<extra></extra>",
+        )
+    for place, (first, last) in enumerate(comparison.alike):
+        x = SKILL_RANGE[1] + 0.03 - 0.035 * (place % 6)
+        figure.add_trace(_bar([x, x], [first, last], _GREY, 4))
+    return figure
+
+
+def _bar(x: list[float], y: list[int], colour: str, width: int) -> go.Scatter:
+    line = {"color": colour, "width": width}
+    return go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip")
+
+
+def training_curves(runs: Runs) -> dict[str, go.Figure]:
+    """Curve name -> what the trainings were like, by optimizer step over all eras.
+
+    Of the runs of an algorithm the first is drawn.
+    """
+    steps = [step for results in runs.values() for result in results for step in result.steps]
+    figures = {}
+    for name in sorted({name for step in steps for name in step.curves}):
+        figure = blank_figure(
+            280,
+            {"l": 56, "r": 12, "t": 28, "b": 44},
+            xaxis={"title": {"text": "optimizer step, all eras in a row"}},
+            yaxis={"title": {"text": plain_text(name)}},
+            legend=LEGEND,
+        )
+        for index, (label, results) in enumerate(runs.items()):
+            curve = [y for step in results[0].steps for y in step.curves.get(name, [])]
+            if curve:
+                figure.add_scatter(
+                    x=list(range(1, len(curve) + 1)),
+                    y=[round(y, 4) for y in curve],
+                    name=plain_text(label),
+                    mode="lines",
+                    line={"color": COLOURS[index % 6], "width": 1.5, "dash": _DASHES[index % 4]},
+                )
+        figures[name] = figure
+    return figures
 
 
 def cost_curve(curve: Curve) -> go.Figure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ import numpy as np
 import plotly.graph_objects as go
 
 from . import page, plots
+from .comparison import SIGNIFICANT, Comparison, compare
 from .errors import UsageError
 from .results import RunResult, Scores, format_interval
 from .storage import sha256_json, write_text
 from .values.dimensions import DIMENSIONS, FOUNDATIONS, RULES, WORLDVIEWS, title
-from .values.scores import Interval
+from .values.scores import Interval, skill_without_dimension
 
 _FAMILIES = (
     ("Common morality", RULES),
@@ -48,6 +50,12 @@ class _Arena:
 
     label: str
     entries: list[_Entry]
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """Which algorithm is better than which."""
+        cheats = [entry.label for entry in self.entries if entry.results[0].cheats]
+        return compare({entry.label: entry.results for entry in self.entries}, cheats)
 
     @property
     def runs(self) -> list[tuple[str, RunResult]]:
@@ -212,9 +220,106 @@ def _arena_section(place: str, arena: _Arena, figures: dict[str, go.Figure]) -> 
         f"{place}-dimension", "Skill of each algorithm by dimension", caption
     )
     return f"""<section id="{place}"><h2>{escape(arena.label)}</h2>{_noise(arena)}
+{_comparison(place, arena, figures)}{_own_scores(arena)}
 <h3>Skill by era</h3>{by_era}{_era_table(arena)}
 <h3>Skill by dimension</h3>{by_dimension}{_dimension_table(arena)}
-{_details_section(place, arena, figures)}</section>"""
+{_training(place, arena, figures)}{_details_section(place, arena, figures)}</section>"""
+
+
+def _comparison(place: str, arena: _Arena, figures: dict[str, go.Figure]) -> str:
+    """Who is better than whom; nothing where there is one algorithm alone."""
+    if len(arena.entries) < 2:
+        return ""
+    found = arena.comparison
+    figures[f"{place}-standings"] = plots.standings(found)
+    labels = [standing.label for standing in found.standings]
+    ranks = [
+        [
+            f'<th scope="row">{escape(s.label)}</th>',
+            f'<td class="number">{_interval(s.skill)}</td>',
+            f'<td class="number">{s.rank_range}</td>',
+        ]
+        for s in found.standings
+    ]
+    pairs = [
+        [
+            f'<th scope="row">{escape(label)}</th>',
+            *(_difference_cell(found, row, column) for column in range(len(labels))),
+        ]
+        for row, label in enumerate(labels)
+    ]
+    plot = page.figure(f"{place}-standings", "Skill of each algorithm with interval", _STANDINGS)
+    table = page.table("Skill and rank of each algorithm", ("Algorithm", "Skill", "Rank"), ranks)
+    matrix = page.folded(
+        "Every pair: difference in skill, row minus column, and its p",
+        page.table("Differences in skill, row minus column", ("", *labels), pairs),
+    )
+    return f"<h3>Comparison</h3>{plot}{table}{matrix}{_ablation(arena)}"
+
+
+def _own_scores(arena: _Arena) -> str:
+    """Scores that this challenge alone has."""
+    first = arena.entries[0].runs[0][1]
+    own = [name for name in _OWN_SCORES if getattr(first, name) is not None]
+    if not own:
+        return ""
+    rows = [
+        [
+            f'<th scope="row">{escape(entry.label)}</th>',
+            *(_interval_cell(entry, [getattr(s, name) for _, s in entry.runs]) for name in own),
+        ]
+        for entry in arena.entries
+    ]
+    titles = ("Algorithm", *(_OWN_SCORES[name][0] for name in own))
+    guide = " ".join(_OWN_SCORES[name][1] for name in own)
+    table = page.table("Scores of this challenge", titles, rows)
+    return f"<h3>Scores of this challenge</h3>{table}<p>{guide}</p>"
+
+
+def _difference_cell(found: Comparison, row: int, column: int) -> str:
+    if row == column or not np.isfinite(found.difference[row, column]):
+        return '<td class="number">–</td>'
+    p = found.p[row, column]
+    text = _minus(f"{found.difference[row, column]:+.2f}")
+    if p < SIGNIFICANT:
+        text = f"<strong>{text}</strong>"
+    return f'<td class="number">{text} ({"&lt; 0.001" if p < 0.001 else f"{p:.3f}"})</td>'
+
+
+def _ablation(arena: _Arena) -> str:
+    """Does a single dimension decide?"""
+    shown = [entry for entry in arena.entries if any(entry.skills)]
+    without = [[skill_without_dimension(r.trajectory) for r in e.results] for e in shown]
+    rows = [
+        [
+            f'<th scope="row">{title(dimension)}</th>',
+            *(
+                f'<td class="number">{_mean([seed[dimension] for seed in seeds], "–")}</td>'
+                for seeds in without
+            ),
+        ]
+        for dimension in DIMENSIONS
+    ]
+    return page.folded(
+        "Ablation: skill with one dimension left out",
+        page.table(
+            "Mean skill with one dimension left out",
+            ("Left out", *(entry.label for entry in shown)),
+            rows,
+        ),
+    )
+
+
+def _training(place: str, arena: _Arena, figures: dict[str, go.Figure]) -> str:
+    """Loss, or reward, KL and agreement, where the algorithms tell them."""
+    curves = plots.training_curves({entry.label: entry.results for entry in arena.entries})
+    parts = []
+    for name, figure in curves.items():
+        figures[f"{place}-curve-{name}"] = figure
+        parts.append(page.figure(f"{place}-curve-{name}", f"{name} by optimizer step", ""))
+    if not parts:
+        return ""
+    return f'<h3>Training</h3><p>{_CURVES}</p><div class="maps">{"".join(parts)}</div>'
 
 
 def _details_section(place: str, arena: _Arena, figures: dict[str, go.Figure]) -> str:
@@ -238,10 +343,14 @@ def _details_section(place: str, arena: _Arena, figures: dict[str, go.Figure]) -
         for name, dimensions in _FAMILIES
     )
     human = page.figure("", "The human's values by era and dimension", "The human.", "human")
-    error = page.figure("", "The policy's values minus the human's", _ERROR, "error")
+    error = page.figure("", "What is scored, minus the human's values", _ERROR, "error")
+    key = "".join(
+        f'<span class="key"><i style="background:{colour};height:{width:.0f}px"></i>{name}</span>'
+        for name, _, colour, width in bands[0].lines
+    )
     return f"""<h3>One run in detail</h3>
 <div class="chooser"><label>Run <select>{options}</select></label>
-<span class="key"><i class="human"></i>human</span><span class="key"><i></i>policy</span></div>
+{key}</div>
 <h4 class="large">Values over time</h4>{_VALUES}{families}
 <h4 class="large">Values by era and dimension</h4><div class="maps">{human}{error}</div>"""
 
@@ -355,9 +464,37 @@ resampled scenarios too often cannot tell the eras apart), several as their mean
 for each, or see the manifests below. Questions and seconds are per run. An algorithm marked
 <span class="badge">cheats</span> sees what none may and is an upper bound.</p>"""
 
+_STANDINGS = """Mean skill over seeds with its 95% interval over scenarios and seeds; upper bounds
+that cheat in grey. A thick bar on the right joins neighbours whose differences chance can explain
+(paired bootstrap, Holm's correction for all pairs). The rank's interval counts who is better, and
+who is worse, by more than chance."""
+
+_CURVES = """What the first seed's trainings were like. <em>Reward</em> is what the reward model
+promises for the policy's choices over the reference's, <em>kl</em> the policy's distance from the
+reference in nats a question, <em>agreement</em> the share of answers that the policy's change
+agrees with. Reward that rises while agreement falls is over-optimisation."""
+
+_OWN_SCORES = {
+    "persistence": (
+        "Skill against persistence",
+        "<em>Skill against persistence</em>: 0 is today's human as forecast, above is foresight.",
+    ),
+    "lock_in": (
+        "Lock-in",
+        "<em>Lock-in</em>: the share of the human's way towards the last era that advice took "
+        "away; 0 as far as without advice, 1 not at all, negative further.",
+    ),
+    "lag": ("Lag", "<em>Lag</em>: eras that the advised human lives behind the real one."),
+    "diversity": (
+        "Diversity",
+        "<em>Diversity</em>: in how many dimensions the advised human changed, as a multiple of "
+        "the same without advice.",
+    ),
+}
+
 _SEEDS = "Points are means over seeds, bars their range. "
 _CLIPPED = "Skills beyond −1 and 1.2 are drawn open at the edge; hover for their value."
-_ERROR = "The policy minus the human: orange is too high, blue too low."
+_ERROR = "What is scored minus the human: orange is too high, blue too low."
 
 _VALUES = """<p>A value is above ½ where acts that uphold the dimension are approved more than acts
 that violate it; upholding a rule means keeping it, so a high <em>Cause death</em> is a condemnation

@@ -40,8 +40,10 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1, ensure_ascii=False))
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table; the first column is left-aligned, the others right-aligned."""
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1
+) -> None:
+    """A table; the first columns, as many as hold words, are left-aligned, the others right."""
     grid = Table(
         title=title,
         title_justify="left",
@@ -50,7 +52,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
         box=box.SIMPLE_HEAD,
     )
     for index, column in enumerate(columns):
-        grid.add_column(column, justify="left" if index == 0 else "right")
+        grid.add_column(column, justify="left" if index < words else "right")
     for row in rows:
         grid.add_row(*row)
     out.print(grid)

@@ -58,6 +58,7 @@ def list_names(models: Models = "smollm2", as_json: Json = False) -> None:
             heading,
             ["name", "what it is"],
             [(str(e["name"]), _one_line(e)) for e in entries],
+            words=2,
         )
     for entry in algorithms:
         for parameter in entry["parameters"]:

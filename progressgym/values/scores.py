@@ -99,10 +99,29 @@ def skill(trajectory: Trajectory, seed: int = 0) -> Interval:
     """
     error, floor = squared_errors(trajectory)
     value = _skill(error.sum(axis=(1, 2)), floor.sum(axis=(1, 2)))
-    # A resample adds the sampling variance a second time, hence two floors.
-    resampled = _resampled_errors(trajectory, seed).sum(axis=(2, 3))
-    low, high = _percentiles(_skill(resampled.T, 2 * floor.sum(axis=(1, 2))[:, None]))
+    low, high = _percentiles(resampled_skill(trajectory, seed))
     return Interval(value=_number(value), low=low, high=high)
+
+
+def resampled_skill(trajectory: Trajectory, seed: int = 0) -> np.ndarray:
+    """The skill in each resample of the scenarios, shape (RESAMPLES,); NaN where undefined.
+
+    Results of the same scenarios and ``seed`` are resampled alike: their skills are paired.
+    """
+    floor = squared_errors(trajectory)[1].sum(axis=(1, 2))
+    error = _resampled_errors(trajectory, seed).sum(axis=(2, 3)).T
+    # A resample adds the sampling variance a second time, hence two floors.
+    return _skill(error, 2 * floor[:, None])
+
+
+def skill_without_dimension(trajectory: Trajectory) -> dict[str, float | None]:
+    """Ablation: the skill if a dimension were not measured; near the whole where it matters not."""
+    error, floor = squared_errors(trajectory)
+    rest = [
+        _skill(*(part.sum(axis=(1, 2)) - part.sum(axis=1)[:, d] for part in (error, floor)))
+        for d in range(len(DIMENSIONS))
+    ]
+    return {d: _number(v) for d, v in zip(DIMENSIONS, rest, strict=True)}
 
 
 def skill_by_dimension(trajectory: Trajectory) -> dict[str, float | None]:
