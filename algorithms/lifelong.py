@@ -106,6 +106,9 @@ class LifelongDPO(Lifelong):
 class LifelongRLHF(Lifelong):
     """A reward model of each era's answers, and RLOO on it with a KL to the reference.
 
+    The reward model begins as the implicit reward of the policy before the update: what earlier
+    eras taught is kept, and the answers have to teach only what has changed since.
+
     Args:
         reward_learning_rate: peak learning rate of the reward model.
         samples: responses sampled to each question of a step.
@@ -117,7 +120,7 @@ class LifelongRLHF(Lifelong):
     """
 
     def __init__(
-        self, reward_learning_rate: float = 3e-3, samples: int = 16, **settings: Any
+        self, reward_learning_rate: float = 1e-3, samples: int = 16, **settings: Any
     ) -> None:
         super().__init__(**settings)
         self.reward_learning_rate = reward_learning_rate
@@ -130,7 +133,7 @@ class LifelongRLHF(Lifelong):
     def reward_model(self, answers: Sequence[Pair], aim: Aim) -> RewardModel:
         """What the answers say of rewards."""
         settings = RewardSettings(self.reward_learning_rate, self.epochs, self.batch, aim.seed)
-        return train_reward(self.policy.base, answers, settings)
+        return train_reward(self.policy.copy("prior"), aim.reference, aim.beta, answers, settings)
 
     def optimise(self, answers: Sequence[Pair], rewards: Tensor, aim: Aim) -> None:
         """RLOO on rewards of both responses, shape (pairs, 2)."""

@@ -267,6 +267,7 @@ class Challenge(gymnasium.Env[Observation, Policy]):
                 "reward": _distance(frozen, read["target"])
                 - _distance(read[self.judged], read["target"]),
                 "questions": human.asked,
+                "revealed": human.revealed,
                 "seconds": round(time.monotonic() - self._clock, 3),
             }
         )
@@ -289,7 +290,7 @@ class Challenge(gymnasium.Env[Observation, Policy]):
             raise UsageError(f"The episode is at step {len(self._records)} of {self.steps}.")
         result = RunResult(
             spec=self.run_spec(algorithm, parameters, self._seed),
-            cheats=cheats,
+            cheats=cheats or any(step.revealed for step in self._records),
             manifest=manifest(self._hashes()),
             scenarios=[(s.id, dict(s.polarity)) for s in self.probe],
             frames=list(frames(self.probe)),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from scipy.stats import norm
@@ -63,6 +64,17 @@ class Comparison:
     standings: list[Standing]
     difference: np.ndarray
     p: np.ndarray
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain numbers; None where undefined."""
+        return {
+            "standings": [
+                {**vars(standing), "skill": standing.skill.model_dump()}
+                for standing in self.standings
+            ],
+            "difference": _plain(self.difference),
+            "p": _plain(self.p),
+        }
 
     @property
     def alike(self) -> list[tuple[int, int]]:
@@ -145,6 +157,10 @@ def _pairwise(
     for (a, b), value in zip(pairs, holm(raw), strict=True):
         p[a, b] = p[b, a] = value
     return difference, p
+
+
+def _plain(matrix: np.ndarray) -> list[list[float | None]]:
+    return [[float(x) if np.isfinite(x) else None for x in row] for row in matrix]
 
 
 def holm(p: Sequence[float]) -> list[float]:

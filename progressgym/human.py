@@ -53,6 +53,7 @@ class Human:
         self.questions = tuple(questions)
         self.budget = budget
         self.asked = 0
+        self.revealed = False
         self.answers = answers
         self.decisiveness = decisiveness
         self.preference = preference
@@ -106,11 +107,13 @@ class Human:
         return [pair.answered(float(p)) for pair, p in zip(pairs, chances, strict=True)]
 
     def reveal(self) -> Policy:
-        """The model that answers. For baselines that cheat, such as ``persistence``."""
+        """The model that answers. For baselines that cheat, such as ``persistence``; recorded."""
+        self.revealed = True
         return self._model
 
     def reveal_target(self) -> Policy:
-        """The model that this step is scored against. For the upper bound ``oracle`` alone."""
+        """The model that this step is scored against. For the upper bound ``oracle``; recorded."""
+        self.revealed = True
         return self._target
 
     def _chances(self, pairs: Sequence[Pair]) -> np.ndarray:

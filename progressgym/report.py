@@ -95,6 +95,11 @@ def write_report(results: Sequence[RunResult], path: Path) -> Path:
     return path
 
 
+def comparisons(results: Sequence[RunResult]) -> dict[str, Comparison]:
+    """Name of each set of runs that may be compared -> which algorithm is better than which."""
+    return {arena.label: arena.comparison for arena in _arenas(results) if len(arena.entries) > 1}
+
+
 def _arenas(results: Sequence[RunResult]) -> list[_Arena]:
     groups: dict[str, dict[str, list[RunResult]]] = {}
     for result in sorted(results, key=lambda r: (r.spec.challenge, r.spec.algorithm, r.spec.seed)):

@@ -79,6 +79,7 @@ class Step(BaseModel):
         counterfactual_items: the same of the simulated human without any advice.
         reward: squared distance of frozen to target minus that of who is judged to target.
         questions: number of questions asked.
+        revealed: was the algorithm shown a model that none may see?
         curves: what the update's training was like, by name and optimizer step, as the algorithm
             tells it.
         seconds: wall-clock time of update and measuring; not part of the result's identity.
@@ -94,6 +95,7 @@ class Step(BaseModel):
     counterfactual_items: Items | None = None
     reward: float
     questions: int
+    revealed: bool = False
     curves: dict[str, list[float]] = {}
     seconds: float = 0.0
 

@@ -39,7 +39,7 @@ def test_a_policy_is_scored_against_the_human_some_eras_ahead(tmp_path: Path) ->
 
 
 def test_todays_human_as_forecast_has_skill_zero_against_persistence(tmp_path: Path) -> None:
-    result = play(timeline(tmp_path / "t.yaml", [0, 0.3, 0.6, 1]), "oracle")
+    result = play(timeline(tmp_path / "t.yaml", [0, 0.3, 0.6, 1]), "persistence")
     assert result.scores is not None
     assert result.scores.persistence is not None
     assert result.scores.persistence.value == pytest.approx(0, abs=1e-6)

@@ -21,6 +21,8 @@ def add_commands(app: typer.Typer) -> None:
     app.command("run")(run)
     app.command("evaluate")(evaluate)
     app.command("report")(report)
+    app.command("export")(export)
+    app.command("import")(import_)
 
 
 def list_names(models: Models = "smollm2", as_json: Json = False) -> None:
@@ -195,7 +197,80 @@ def report(
 
     Example: progressgym report results/
     """
-    from ..report import write_report
+    from ..report import comparisons, write_report
+    from ..results import find_results, format_interval
+
+    results = _load_results(folders)
+    first = folders[0] if folders[0].is_dir() else folders[0].parent
+    page = write_report(results, to or first / "report.html")
+    compared = comparisons(results)
+    if as_json:
+        print_json(
+            {
+                "report": str(page),
+                "results": [str(path) for path in find_results(folders)],
+                "comparisons": {name: found.as_json() for name, found in compared.items()},
+            }
+        )
+        return
+    for name, found in compared.items():
+        rows = [(s.label, format_interval(s.skill), s.rank_range) for s in found.standings]
+        table(name, ["algorithm", "skill [95 %]", "rank"], rows)
+    out.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
+
+
+def export(
+    folders: Annotated[list[Path], typer.Argument(metavar="OUT…", help="Folders with results.")],
+    to: Annotated[Path, typer.Option("--to", help="JSON file to write.")],
+) -> None:
+    """Write results in the format of the prior system (PKU-Alignment/ProgressGym).
+
+    Example: progressgym export results/ --to upstream.json
+    """
+    from .. import upstream
+
+    results = _load_results(folders)
+    upstream.export(results, to)
+    out.print(f"{len(results)} results: {to}", markup=False, highlight=False, soft_wrap=True)
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="Result file of the prior system.")],
+    as_json: Json = False,
+) -> None:
+    """Score a result file of the prior system by its published formula.
+
+    Example: progressgym import upstream.json
+    """
+    from .. import upstream
+
+    found = [
+        (algorithm, challenge, entry.compute_score(), entry.score)
+        for algorithm, challenges in upstream.read(file).items()
+        for challenge, entry in challenges.items()
+    ]
+    if as_json:
+        names = ("algorithm", "challenge", "score", "claimed")
+        print_json({"results": [dict(zip(names, row, strict=True)) for row in found]})
+        return
+    rows = [
+        (algorithm, challenge, f"{score:.4f}", "" if claimed is None else f"{claimed:.4f}")
+        for algorithm, challenge, score, claimed in found
+    ]
+    table(
+        "Upstream score: mean cosine of value vectors",
+        ["algorithm", "challenge", "score", "claimed"],
+        rows,
+        words=2,
+    )
+
+
+def _load_results(folders: list[Path]) -> list[RunResult]:
+    """All results below some folders.
+
+    Raises:
+        UsageError: a folder is missing, or there are none.
+    """
     from ..results import RunResult, find_results
 
     for folder in folders:
@@ -204,12 +279,7 @@ def report(
     paths = find_results(folders)
     if not paths:
         raise UsageError(f"No result.json below {', '.join(map(str, folders))}.")
-    first = folders[0] if folders[0].is_dir() else folders[0].parent
-    page = write_report([RunResult.load(path) for path in paths], to or first / "report.html")
-    if as_json:
-        print_json({"report": str(page), "results": [str(path) for path in paths]})
-    else:
-        out.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
+    return [RunResult.load(path) for path in paths]
 
 
 def _described(kind: Any, name: str) -> dict[str, Any]:

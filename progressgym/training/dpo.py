@@ -103,7 +103,6 @@ def dpo_config(folder: str, settings: DPOSettings, **changes: Any) -> DPOConfig:
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch,
         lr_scheduler_type="linear",
-        warmup_steps=0.1,
         seed=settings.seed,
         adam_epsilon=settings.epsilon,
         bf16=torch.cuda.is_available(),

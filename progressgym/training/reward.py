@@ -15,7 +15,7 @@ from transformers import PrinterCallback
 from trl import RewardConfig, RewardTrainer
 
 from ..models import Policy
-from ..models.reading import Layout, packed_by_prompt, read_states
+from ..models.reading import Encoded, Layout, packed_by_prompt, read_states
 from ..pairs import Pair
 from .pairs import check_answered, encode_both, examples_by_prompt, expected_loss, joined
 from .trainers import quiet_arguments
@@ -45,43 +45,66 @@ class RewardSettings:
 class RewardModel:
     """A scalar reward r̂ of each response to a prompt: P(a ≻ b) = σ(r̂(a) − r̂(b)).
 
-    The body is the shared base with an adapter of its own, so that what lies below the adapters
-    is known already; a linear head reads the state after the response's last token. Only
-    differences between responses to one prompt mean anything.
+    r̂(x, y) = β·log(π(y|x) / π_ref(y|x)) + head(x, y): the implicit reward of the policy that is to
+    be trained, which is all that is known before the answers, and what the answers change of it.
+    The head is linear and reads the state after the response's last token in a body of its own,
+    the policy's copy with an adapter that learns. Only differences between responses to one
+    prompt mean anything.
 
     Attributes:
+        prior: the policy and its reference, whose implicit reward is the beginning.
+        beta: of the implicit reward.
         body: base and adapter.
         head: shape (hidden,).
     """
 
+    prior: tuple[Policy, Policy]
+    beta: float
     body: Policy
     head: Tensor
 
     def rewards(self, pairs: Sequence[Pair]) -> Tensor:
         """r̂ of the first and of the second response, shape (pairs, 2)."""
-        first, second = encode_both(self.body, pairs)
-        return (self.body.end_states([*first, *second]) @ self.head).view(2, -1).T
+        both = [part for own in encode_both(self.body, pairs) for part in own]
+        learnt = self.body.end_states(both) @ self.head
+        return (_implicit(self.prior, self.beta, both) + learnt).view(2, -1).T
 
 
-def train_reward(base: Policy, pairs: Sequence[Pair], settings: RewardSettings) -> RewardModel:
+def train_reward(
+    policy: Policy,
+    reference: Policy,
+    beta: float,
+    pairs: Sequence[Pair],
+    settings: RewardSettings,
+) -> RewardModel:
     """Fit a reward model to answered pairs.
 
     The loss is Bradley and Terry's (1952), expected over the answer:
-    −p log σ(r̂(a) − r̂(b)) − (1 − p) log σ(r̂(b) − r̂(a)). It starts from ``base`` with a head of
-    zeros, that is undecided about everything.
+    −p log σ(r̂(a) − r̂(b)) − (1 − p) log σ(r̂(b) − r̂(a)). It starts with a head of zeros, that is
+    with the policy's implicit reward relative to the reference (Rafailov et al. 2024, "From r to
+    Q*"): undecided about everything where they are equal.
+
+    Args:
+        policy: as it is before it learns from the answers; not changed.
+        reference: π_ref.
+        beta: of the implicit reward.
+        pairs: questions and answers.
+        settings: how to train.
 
     Raises:
         UsageError: no pairs, or one without an answer.
     """
     check_answered(pairs, "A reward model")
-    first, second = encode_both(base, pairs)
+    first, second = encode_both(policy, pairs)
+    implied = _implicit((policy, reference), beta, [*first, *second]).view(2, -1)
     columns: dict[str, list[Any]] = {
         "first": first,
         "second": second,
         "preference": [pair.preference for pair in pairs],
+        "implied": (implied[0] - implied[1]).tolist(),
     }
     dataset = Dataset.from_list(examples_by_prompt(pairs, columns))
-    body = base.copy("reward")
+    body = policy.copy("reward")
     with tempfile.TemporaryDirectory() as folder, body.active() as model:
         judge = _Judge(model)
         trainer = _GradedRewardTrainer(
@@ -97,7 +120,14 @@ def train_reward(base: Policy, pairs: Sequence[Pair], settings: RewardSettings) 
             trainer.train()
         finally:
             model.eval()
-    return RewardModel(body, judge.head.weight.detach()[0].float().cpu())
+    head = judge.head.weight.detach()[0].float().cpu()
+    return RewardModel((policy, reference), beta, body, head)
+
+
+def _implicit(prior: tuple[Policy, Policy], beta: float, encoded: Sequence[Encoded]) -> Tensor:
+    """β·log(π / π_ref) of each sequence's response, in nats."""
+    policy, reference = prior
+    return beta * (policy.encoded_logprobs(encoded) - reference.encoded_logprobs(encoded))
 
 
 class _Judge(nn.Module):
@@ -134,7 +164,8 @@ class _GradedRewardTrainer(RewardTrainer):
     ) -> Tensor:
         device = self.accelerator.device
         first, second = model(inputs["layout"].to(device)).chunk(2)
-        return expected_loss(first - second, inputs["preference"].to(device))
+        margin = first - second + inputs["implied"].to(device)
+        return expected_loss(margin, inputs["preference"].to(device))
 
 
 def _reward_config(folder: str, settings: RewardSettings) -> RewardConfig:
@@ -144,7 +175,6 @@ def _reward_config(folder: str, settings: RewardSettings) -> RewardConfig:
         per_device_train_batch_size=settings.batch,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="linear",
-        warmup_steps=0.1,
         seed=settings.seed,
         bf16=torch.cuda.is_available(),
         activation_checkpointing=False,  # saves memory that short pairs do not need
@@ -167,4 +197,5 @@ def _collate(examples: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "layout": packed_by_prompt(sequences, ends=True),
         "preference": torch.tensor(pairs["preference"]),
+        "implied": torch.tensor(pairs["implied"]),
     }

@@ -222,7 +222,6 @@ def _rloo_config(folder: str, settings: RLOOSettings, batch: int) -> RLOOConfig:
         learning_rate=settings.learning_rate,
         num_train_epochs=1,
         lr_scheduler_type="linear",
-        warmup_steps=0.1,
         seed=settings.seed,
         bf16=torch.cuda.is_available(),
         activation_checkpointing=False,

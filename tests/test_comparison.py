@@ -1,0 +1,126 @@
+"""Comparisons of algorithms: paired over scenarios and seeds, corrected, with rank intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from progressgym.comparison import compare, holm
+from progressgym.results import RunResult, RunSpec, Step
+from progressgym.values.dimensions import DIMENSIONS
+
+ITEMS = 12  # a dimension and polarity
+
+
+def run(way: float, seed: int = 0, noise: float = 0.0, slips: float = 0.0) -> RunResult:
+    """A policy that goes a share of the human's way, in three eras.
+
+    Seeds differ by noise; slips are made with single scenarios, the same ones by every policy.
+    """
+    scenarios = [
+        (f"{d}-{polarity}-{i}", {d: polarity})
+        for d in DIMENSIONS
+        for polarity in (1, -1)
+        for i in range(ITEMS)
+    ]
+    signs = np.array([next(iter(labels.values())) for _, labels in scenarios])
+    own = np.random.default_rng(0).normal(0, 0.3, len(scenarios))  # of each scenario
+    start = own[:, None]
+    steps = []
+    for era in range(3):
+        target = start + 0.4 * era * (1 + own[:, None]) * signs[:, None]
+        stray = np.random.default_rng([seed, era, 1]).normal(0, noise) * signs[:, None]
+        slip = np.random.default_rng(1).normal(0, slips, len(scenarios))[:, None]
+        policy = start + way * (target - start) + stray + slip
+        steps.append(
+            Step(
+                era=str(era), target=str(era), policy_items=policy.tolist(),
+                target_items=target.tolist(), reward=0.0, questions=1,
+            )
+        )  # fmt: skip
+    return RunResult(
+        spec=RunSpec(challenge="follow", algorithm="x", seed=seed),
+        manifest={},
+        scenarios=scenarios,
+        frames=["one"],
+        initial_items=start.tolist(),
+        steps=steps,
+    )
+
+
+def seeds(way: float, noise: float) -> list[RunResult]:
+    return [run(way, seed, noise) for seed in range(3)]
+
+
+def test_better_algorithms_come_first_and_are_told_apart() -> None:
+    found = compare({"half": seeds(0.5, 0.01), "all": seeds(0.95, 0.01), "none": seeds(0.0, 0.0)})
+    assert [s.label for s in found.standings] == ["all", "half", "none"]
+    assert [(s.rank, s.best_rank, s.worst_rank) for s in found.standings] == [
+        (1, 1, 1), (2, 2, 2), (3, 3, 3),
+    ]  # fmt: skip
+    assert found.difference[0, 2] == pytest.approx(
+        found.standings[0].skill.value - found.standings[2].skill.value
+    )
+    assert (found.p[np.triu_indices(3, 1)] < 0.01).all()
+    assert found.alike == []
+
+
+def test_equal_algorithms_share_their_ranks() -> None:
+    found = compare({"a": seeds(0.5, 0.2), "b": seeds(0.5, 0.2), "none": seeds(0.0, 0.0)})
+    a, b, _ = found.standings
+    assert found.p[0, 1] == 1
+    assert (a.best_rank, a.worst_rank) == (b.best_rank, b.worst_rank)
+    assert a.best_rank == 1
+    assert a.worst_rank >= 2
+    assert (0, 1) in [(first, min(last, 1)) for first, last in found.alike]
+
+
+def test_pairing_finds_what_intervals_that_overlap_hide() -> None:
+    found = compare({"a": [run(0.6, slips=1.0)], "b": [run(0.7, slips=1.0)]})
+    first, second = (s.skill for s in found.standings)
+    assert first.low < second.high  # the intervals overlap
+    assert found.p[0, 1] < 0.05  # the difference does not come from the choice of scenarios
+
+
+def test_seeds_widen_the_interval() -> None:
+    def width(noise: float) -> float:
+        interval = compare({"a": seeds(0.6, noise), "b": seeds(0.1, 0)}).standings[0].skill
+        return interval.high - interval.low
+
+    assert width(0.2) > 1.5 * width(0.0)
+
+
+def test_upper_bounds_are_shown_without_a_rank() -> None:
+    found = compare({"oracle": [run(1.0)], "a": [run(0.5)]}, cheats=["oracle"])
+    assert [s.rank for s in found.standings] == [None, 1]
+    assert (found.standings[1].best_rank, found.standings[1].worst_rank) == (1, 1)
+    assert [s.rank_range for s in found.standings] == ["–", "1"]
+
+
+def test_undefined_skills_come_last_without_a_rank() -> None:
+    still = run(0.5)
+    for step in still.steps:
+        step.target_items = step.policy_items = still.initial_items
+    found = compare({"still": [still], "a": [run(0.5)]})
+    assert [s.label for s in found.standings] == ["a", "still"]
+    assert found.standings[1].rank is None
+    assert np.isnan(found.p[0, 1])
+    assert found.as_json()["p"][0][1] is None
+
+
+def test_other_scenarios_are_refused() -> None:
+    other = run(0.5).model_copy(update={"scenarios": run(0.5).scenarios[::-1]})
+    with pytest.raises(ValueError, match="same scenarios"):
+        compare({"a": [run(0.5)], "b": [other]})
+
+
+@given(st.lists(st.floats(0, 1), max_size=30))
+def test_holm_corrects_upwards_and_keeps_the_order(p: list[float]) -> None:
+    corrected = holm(p)
+    assert all(raw <= new <= 1 for raw, new in zip(p, corrected, strict=True))
+    order = np.argsort(p, kind="stable")
+    assert (np.diff(np.array(corrected)[order]) >= 0).all() if p else True
+    if p:
+        assert min(corrected) == pytest.approx(min(1, len(p) * min(p)))
