@@ -25,7 +25,8 @@ def test_list_json_keeps_its_contract(capsys: pytest.CaptureFixture[str]) -> Non
     code, out, _ = call(capsys, "list", "--json")
     listing = json.loads(out)
     assert code == 0
-    assert [c["name"] for c in listing["challenges"]] == ["follow"]
+    names = [c["name"] for c in listing["challenges"]]
+    assert names == ["coevolve", "follow", "predict"]
     algorithms = {a["name"]: a for a in listing["algorithms"]}
     assert {"frozen", "oracle", "random", "lifelong-dpo"} <= set(algorithms)
     assert "beta" in [p["name"] for p in algorithms["lifelong-dpo"]["parameters"]]
