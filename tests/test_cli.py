@@ -54,6 +54,32 @@ def test_run_then_report_then_run_again(
     assert Path(json.loads(text)["report"]).read_text().startswith("<!")
 
 
+def test_report_ranks_and_results_go_to_the_prior_systems_format_and_back(
+    small_yaml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, file = str(tmp_path / "runs"), str(tmp_path / "upstream.json")
+    run = ["run", "--challenge", "follow,predict,coevolve", "--algorithm", "frozen,oracle"]
+    run += ["--models", str(small_yaml), "--set", "questions=24", "--out", out]
+    assert call(capsys, *run, "--set", "human_questions=24")[0] == 0
+    code, text, _ = call(capsys, "report", out, "--json")
+    compared = json.loads(text)["comparisons"]
+    assert code == 0
+    assert set(compared) == {"follow", "predict", "coevolve"}
+    ranks = {s["label"]: s["rank"] for s in compared["follow"]["standings"]}
+    assert ranks == {"oracle": None, "frozen": 1}
+    assert "rank" in call(capsys, "report", out)[1]
+    assert json.loads(call(capsys, "export", out, "--to", file, "--json")[1])["results"] == 6
+    code, text, _ = call(capsys, "import", file, "--json")
+    scores = {(r["algorithm"], r["challenge"]): r["score"] for r in json.loads(text)["results"]}
+    assert code == 0
+    assert scores["Oracle", "Follow"] == pytest.approx(1)
+    assert scores["Frozen", "Follow"] < 1
+    assert "LifelongDPO" not in call(capsys, "import", file)[1]
+    code, _, err = call(capsys, "import", str(tmp_path))
+    assert code == 2
+    assert "Cannot read" in err
+
+
 def test_evaluate_prints_values_with_intervals(
     capsys: pytest.CaptureFixture[str], small_yaml: Path
 ) -> None:

@@ -51,12 +51,19 @@ def test_the_published_schema_is_that_of_the_results() -> None:
     assert published == pg.RunResult.model_json_schema()
 
 
-def test_the_learning_curve_example(small_yaml: Path, tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "examples" / "learning_curve.py")]
-    command += ["--models", str(small_yaml), "--algorithm", "frozen", "--questions", "12,24"]
-    done = subprocess.run(
-        [*command, "--out", str(tmp_path)], capture_output=True, text=True, check=False
-    )
+@pytest.mark.parametrize(
+    ("what", "first"),
+    [
+        (["follow", "questions", "12,24"], "questions     12   skill 0.00"),
+        (["coevolve", "influence", "0,1", "--score", "lag"], "influence      0   lag"),
+    ],
+)
+def test_the_sweep_example(small_yaml: Path, tmp_path: Path, what: list[str], first: str) -> None:
+    command = [sys.executable, str(ROOT / "examples" / "sweep.py"), *what]
+    command += ["--models", str(small_yaml), "--algorithm", "frozen", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("skill 0.00") == 2
-    assert (tmp_path / "curve.html").is_file()
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(first)
+    assert (tmp_path / "sweep.html").is_file()

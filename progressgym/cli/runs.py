@@ -222,6 +222,7 @@ def report(
 def export(
     folders: Annotated[list[Path], typer.Argument(metavar="OUT…", help="Folders with results.")],
     to: Annotated[Path, typer.Option("--to", help="JSON file to write.")],
+    as_json: Json = False,
 ) -> None:
     """Write results in the format of the prior system (PKU-Alignment/ProgressGym).
 
@@ -231,6 +232,9 @@ def export(
 
     results = _load_results(folders)
     upstream.export(results, to)
+    if as_json:
+        print_json({"file": str(to), "results": len(results)})
+        return
     out.print(f"{len(results)} results: {to}", markup=False, highlight=False, soft_wrap=True)
 
 
