@@ -120,7 +120,7 @@ class LifelongRLHF(Lifelong):
     """
 
     def __init__(
-        self, reward_learning_rate: float = 1e-3, samples: int = 16, **settings: Any
+        self, reward_learning_rate: float = 3e-3, samples: int = 16, **settings: Any
     ) -> None:
         super().__init__(**settings)
         self.reward_learning_rate = reward_learning_rate
