@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.metadata
 import os
 import platform
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +37,7 @@ from .values.scores import (
 from .values.vector import contrasts, sigmoid
 
 SCHEMA_VERSION = 1
+_NAMES = ("result.json", "result.json.gz")
 _PACKAGES = ("progressgym", "torch", "transformers", "trl", "peft", "numpy")
 
 Items = list[list[float]]
@@ -264,20 +267,29 @@ class RunResult(BaseModel):
 
     def save(self, path: Path) -> None:
         """Write the JSON file atomically."""
-        write_json(path, self.model_dump(mode="json"))
+        write_json(path, self.model_dump(mode="json"), indent=None)
 
     @classmethod
     def load(cls, path: Path) -> RunResult:
-        """Read a result file.
+        """Read a result file, ``result.json`` or ``result.json.gz``.
 
         Raises:
             UsageError: missing or malformed, naming the place.
         """
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+            content = path.read_bytes()
+            if path.suffix == ".gz":
+                content = gzip.decompress(content)
+            return cls.model_validate_json(content.decode("utf-8"))
         except FileNotFoundError:
             raise UsageError(f"No result file {path}.") from None
-        except (UnicodeDecodeError, ValidationError) as error:
+        except (
+            UnicodeDecodeError,
+            ValidationError,
+            gzip.BadGzipFile,
+            EOFError,
+            zlib.error,
+        ) as error:
             problem = str(error)
             if isinstance(error, ValidationError):
                 first = error.errors()[0]
@@ -311,8 +323,10 @@ def manifest(hashes: dict[str, Any]) -> dict[str, Any]:
 
 
 def find_results(folders: Sequence[Path]) -> list[Path]:
-    """All ``result.json`` below some folders (or the files themselves), sorted."""
+    """All results below some folders (or the files themselves), compressed or not, sorted."""
     found: set[Path] = set()
     for folder in folders:
-        found |= {folder} if folder.is_file() else set(folder.rglob("result.json"))
+        found |= (
+            {folder} if folder.is_file() else {p for name in _NAMES for p in folder.rglob(name)}
+        )
     return sorted(found)

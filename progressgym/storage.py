@@ -59,6 +59,10 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
     """Write a JSON file atomically, with sorted keys so that equal values give equal bytes."""
-    write_text(path, json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n")
+    separators = None if indent else (",", ":")
+    text = json.dumps(
+        value, sort_keys=True, indent=indent, separators=separators, ensure_ascii=False
+    )
+    write_text(path, text + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from filelock import FileLock
 
 import progressgym as pg
 from progressgym import runner
+from progressgym.results import find_results
 
 CHANGES = {"items": "4", "questions": "120", "learning_rate": "0.01"}
 
@@ -49,6 +51,20 @@ def test_a_folder_with_another_run_is_refused_and_left_alone(
     with pytest.raises(pg.UsageError, match=r"learning_rate: 0\.01 there, 0\.02 now"):
         runner.run(cell(small_yaml, learning_rate="0.02"), tmp_path)
     assert without_timings(tmp_path / "follow/lifelong-dpo/seed-0/result.json") == before
+
+
+def test_compressed_results_are_found_and_read(small_yaml: Path, tmp_path: Path) -> None:
+    result = runner.run(cell(small_yaml, "frozen"), tmp_path)
+    (plain,) = find_results([tmp_path])
+    packed = plain.with_suffix(".json.gz")
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    plain.unlink()
+    assert find_results([tmp_path]) == [packed]
+    assert pg.RunResult.load(packed) == result
+    for broken in (packed.read_bytes()[:-40], b"not compressed", b"\x1f\x8b" + bytes(40)):
+        packed.write_bytes(broken)
+        with pytest.raises(pg.UsageError, match="not a result of this version"):
+            pg.RunResult.load(packed)
 
 
 class InterruptedRunError(Exception):
