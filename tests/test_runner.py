@@ -54,7 +54,7 @@ def test_a_folder_with_another_run_is_refused_and_left_alone(
 
 
 def test_compressed_results_are_found_and_read(small_yaml: Path, tmp_path: Path) -> None:
-    result = runner.run(cell(small_yaml, "frozen"), tmp_path)
+    result = runner.run(cell(small_yaml), tmp_path)
     (plain,) = find_results([tmp_path])
     packed = plain.with_suffix(".json.gz")
     packed.write_bytes(gzip.compress(plain.read_bytes()))
