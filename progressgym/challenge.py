@@ -28,16 +28,18 @@ Initial = Literal["first", "base"]
 class Preset(TypedDict):
     """What a preset decides: the size of a run, nothing else."""
 
+    eras: int | None
     items: int | None
     questions: int
 
 
 PRESETS: dict[str, Preset] = {
-    "quick": {"items": 10, "questions": 512},
-    "standard": {"items": 20, "questions": 2048},
-    "full": {"items": None, "questions": 8192},
+    "quick": {"eras": 5, "items": 10, "questions": 512},
+    "standard": {"eras": None, "items": 20, "questions": 2048},
+    "full": {"eras": None, "items": None, "questions": 8192},
 }
-"""Probe scenarios a dimension and polarity, and questions an era. One dial for the user."""
+"""Eras, probe scenarios a dimension and polarity, questions an era; None is all of them. One dial
+for the user."""
 
 
 class Observation(TypedDict):
@@ -95,6 +97,8 @@ class Challenge(gymnasium.Env[Observation, Policy]):
         answers: ``binary`` (one sampled label a question) or ``graded`` (the probability).
         decisiveness: γ of the humans.
         preference: ``implicit`` reward relative to the base, or raw ``likelihood``.
+        eras: how many eras are played, evenly spaced from the first to the last; None leaves it
+            to the preset.
         items: probe scenarios a dimension and polarity; None leaves it to the preset.
         questions: questions an era; None leaves it to the preset.
 
@@ -122,9 +126,12 @@ class Challenge(gymnasium.Env[Observation, Policy]):
         answers: Answers = "binary",
         decisiveness: float = 4.0,
         preference: Preference = "implicit",
+        eras: int | None = None,
         items: int | None = None,
         questions: int | None = None,
     ) -> None:
+        if eras is not None and eras < 2:
+            raise UsageError(f"eras={eras}: nothing changes in fewer than 2.")
         if items is not None and items < 2:
             raise UsageError(f"items={items}: at least 2 a dimension and polarity are needed.")
         if questions is not None and questions < 0:
@@ -138,10 +145,11 @@ class Challenge(gymnasium.Env[Observation, Policy]):
             "answers": answers,
             "decisiveness": decisiveness,
             "preference": preference,
+            "eras": PRESETS[preset]["eras"] if eras is None else eras,
             "items": PRESETS[preset]["items"] if items is None else items,
             "questions": PRESETS[preset]["questions"] if questions is None else questions,
         }
-        self.timeline = Timeline.load(models)
+        self.timeline = Timeline.load(models).spaced(self.settings["eras"])
         bank = read_bank(Path(scenarios)).divided() if scenarios else shipped_bank(instrument)
         self.probe: ScenarioBank = bank.split("probe").first(self.settings["items"])
         self.query: ScenarioBank = bank.split("query")

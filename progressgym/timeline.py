@@ -113,6 +113,14 @@ class Timeline(BaseModel):
             )
             raise UsageError(f"{path} does not describe a timeline: {problems}") from error
 
+    def spaced(self, count: int | None) -> Timeline:
+        """The same with fewer eras, evenly spaced from the first to the last; None keeps all."""
+        last = len(self.eras) - 1
+        if count is None or count > last:
+            return self
+        chosen = [round(i * last / (count - 1)) for i in range(count)]
+        return self.model_copy(update={"eras": tuple(self.eras[i] for i in chosen)})
+
     def index(self, era: str) -> int:
         """Position of an era by name.
 

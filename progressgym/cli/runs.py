@@ -71,7 +71,9 @@ def list_names(models: Models = "smollm2", as_json: Json = False) -> None:
                 markup=False,
             )
     out.print("Eras: " + ", ".join(f"{e['name']} {e['first_year']}–{e['last_year']}" for e in eras))
-    out.print("Presets: " + ", ".join(PRESETS))
+    for name, preset in PRESETS.items():
+        amounts = ", ".join(f"{'all' if n is None else n} {what}" for what, n in preset.items())
+        out.print(f"Preset {name}: {amounts}", highlight=False)
 
 
 def run(
