@@ -25,7 +25,7 @@ def write_benchmark_page(outcomes: Mapping[str, Outcome], path: Path) -> Path:
     parts = ["<header><h1>ProgressGym benchmarks</h1></header>"]
     for name, outcome in outcomes.items():
         rows = [
-            [f"<td>{escape(key)}</td>", f'<td class="number">{_shown(value)}</td>']
+            [f"<td>{escape(key)}</td>", page.number(_shown(value))]
             for key, value in (outcome.figures | outcome.details).items()
         ]
         parts.append(f"<section><h2>{escape(name)}</h2>")

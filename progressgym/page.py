@@ -42,6 +42,16 @@ def table(
     )
 
 
+def head(text: str) -> str:
+    """A cell that names its row; plain text."""
+    return f'<th scope="row">{escape(text)}</th>'
+
+
+def number(shown: str) -> str:
+    """A cell with a number, in HTML."""
+    return f'<td class="number">{shown}</td>'
+
+
 def folded(summary: str, content: str) -> str:
     """Content that opens on demand; the summary is plain text."""
     return f"<details><summary>{escape(summary)}</summary>{content}</details>"
@@ -69,7 +79,7 @@ def _plot(key: str, label: str, part: str) -> str:
 
 _STYLE = """
 :root{color-scheme:light dark;--page:#fcfcfa;--card:#fff;--ink:#1d2226;--soft:#565f66;
---line:#dcdfe1;--accent:#0072b2;--human:#d55e00;--badge:#8a3d00}
+--line:#dcdfe1;--accent:#0072b2;--badge:#8a3d00}
 @media (prefers-color-scheme:dark){:root{--page:#15181b;--card:#1c2024;--ink:#e6e8ea;
 --soft:#a4adb4;--line:#343a40;--accent:#56b4e9;--badge:#f0a868}}
 *{box-sizing:border-box}

@@ -67,37 +67,46 @@ class _Arena:
         ]
 
 
-def write_report(results: Sequence[RunResult], path: Path) -> Path:
-    """Write a page of tables and figures that opens anywhere, also without a network.
+class Report:
+    """Results sorted into those that may be compared, as a page and as comparisons.
 
     Scores are recomputed from the item matrices; what a file claims is not used.
 
     Args:
         results: at least one; those that differ in their seed only are averaged.
-        path: of the HTML file, replaced atomically.
-
-    Returns:
-        The path.
 
     Raises:
         UsageError: there are no results.
     """
-    if not results:
-        raise UsageError(
-            "There are no results to report. Give a folder that holds result.json files, "
-            "such as the --out of `progressgym run`."
-        )
-    arenas = _arenas(results)
-    figures: dict[str, go.Figure] = {}
-    sections = [_arena_section(f"a{i}", arena, figures) for i, arena in enumerate(arenas)]
-    body = [_header(results), _summary(arenas), *sections, _manifests(arenas)]
-    write_text(path, page.document("\n".join(body), figures))
-    return path
 
+    def __init__(self, results: Sequence[RunResult]) -> None:
+        if not results:
+            raise UsageError(
+                "There are no results to report. Give a folder that holds result.json files, "
+                "such as the --out of `progressgym run`."
+            )
+        self.results = results
+        self._arenas = _arenas(results)
 
-def comparisons(results: Sequence[RunResult]) -> dict[str, Comparison]:
-    """Name of each set of runs that may be compared -> which algorithm is better than which."""
-    return {arena.label: arena.comparison for arena in _arenas(results) if len(arena.entries) > 1}
+    def write(self, path: Path) -> Path:
+        """Write a page of tables and figures that opens anywhere, also without a network.
+
+        Args:
+            path: of the HTML file, replaced atomically.
+
+        Returns:
+            The path.
+        """
+        arenas, figures = self._arenas, dict[str, go.Figure]()
+        sections = [_arena_section(f"a{i}", arena, figures) for i, arena in enumerate(arenas)]
+        body = [_header(self.results), _summary(arenas), *sections, _manifests(arenas)]
+        write_text(path, page.document("\n".join(body), figures))
+        return path
+
+    @property
+    def comparisons(self) -> dict[str, Comparison]:
+        """Name of each set of runs -> which algorithm is better than which, where several are."""
+        return {arena.label: arena.comparison for arena in self._arenas if len(arena.entries) > 1}
 
 
 def _arenas(results: Sequence[RunResult]) -> list[_Arena]:
@@ -194,9 +203,9 @@ def _summary_cells(entry: _Entry) -> list[str]:
         f"<td>{', '.join(str(r.spec.seed) for r in entry.results)}</td>",
         _interval_cell(entry, [s.skill for _, s in entry.runs]),
         _interval_cell(entry, [s.gain for _, s in entry.runs]),
-        f'<td class="number">{upstream:.4f}</td>',
-        f'<td class="number">{questions:,.0f}</td>',
-        f'<td class="number">{seconds:,.1f}</td>',
+        page.number(f"{upstream:.4f}"),
+        page.number(f"{questions:,.0f}"),
+        page.number(f"{seconds:,.1f}"),
     ]
 
 
@@ -240,15 +249,15 @@ def _comparison(place: str, arena: _Arena, figures: dict[str, go.Figure]) -> str
     labels = [standing.label for standing in found.standings]
     ranks = [
         [
-            f'<th scope="row">{escape(s.label)}</th>',
-            f'<td class="number">{_interval(s.skill)}</td>',
-            f'<td class="number">{s.rank_range}</td>',
+            page.head(s.label),
+            page.number(_interval(s.skill)),
+            page.number(s.rank_range),
         ]
         for s in found.standings
     ]
     pairs = [
         [
-            f'<th scope="row">{escape(label)}</th>',
+            page.head(label),
             *(_difference_cell(found, row, column) for column in range(len(labels))),
         ]
         for row, label in enumerate(labels)
@@ -270,7 +279,7 @@ def _own_scores(arena: _Arena) -> str:
         return ""
     rows = [
         [
-            f'<th scope="row">{escape(entry.label)}</th>',
+            page.head(entry.label),
             *(_interval_cell(entry, [getattr(s, name) for _, s in entry.runs]) for name in own),
         ]
         for entry in arena.entries
@@ -283,12 +292,12 @@ def _own_scores(arena: _Arena) -> str:
 
 def _difference_cell(found: Comparison, row: int, column: int) -> str:
     if row == column or not np.isfinite(found.difference[row, column]):
-        return '<td class="number">–</td>'
+        return page.number("–")
     p = found.p[row, column]
     text = _minus(f"{found.difference[row, column]:+.2f}")
     if p < SIGNIFICANT:
         text = f"<strong>{text}</strong>"
-    return f'<td class="number">{text} ({"&lt; 0.001" if p < 0.001 else f"{p:.3f}"})</td>'
+    return page.number(f"{text} ({'&lt; 0.001' if p < 0.001 else f'{p:.3f}'})")
 
 
 def _ablation(arena: _Arena) -> str:
@@ -297,11 +306,8 @@ def _ablation(arena: _Arena) -> str:
     without = [[skill_without_dimension(r.trajectory) for r in e.results] for e in shown]
     rows = [
         [
-            f'<th scope="row">{title(dimension)}</th>',
-            *(
-                f'<td class="number">{_mean([seed[dimension] for seed in seeds], "–")}</td>'
-                for seeds in without
-            ),
+            page.head(title(dimension)),
+            *(page.number(_mean([seed[dimension] for seed in seeds], "–")) for seeds in without),
         ]
         for dimension in DIMENSIONS
     ]
@@ -395,8 +401,8 @@ def _era_table(arena: _Arena) -> str:
     rows = []
     for entry in arena.entries:
         columns = zip(*(s.skill_by_step for _, s in entry.runs), strict=True)
-        cells = [f'<td class="number">{_mean(column, "undefined")}</td>' for column in columns]
-        rows.append([f'<th scope="row">{escape(entry.label)}</th>', *cells])
+        cells = [page.number(_mean(column, "undefined")) for column in columns]
+        rows.append([page.head(entry.label), *cells])
     return page.folded("Skill by era as a table", page.table("Mean skill by era", titles, rows))
 
 
@@ -405,10 +411,10 @@ def _dimension_table(arena: _Arena) -> str:
     notes = {entry.label: plots.dimension_notes(entry.results) for entry in arena.entries}
     rows = []
     for column, dimension in enumerate(DIMENSIONS):
-        row = [f'<th scope="row">{title(dimension)}</th>']
+        row = [page.head(title(dimension))]
         for entry in arena.entries:
             skills = [s.skill_by_dimension[dimension] for _, s in entry.runs]
-            row.append(f'<td class="number">{_mean(skills, notes[entry.label][column])}</td>')
+            row.append(page.number(_mean(skills, notes[entry.label][column])))
         rows.append(row)
     table = page.table("Mean skill by dimension", titles, rows)
     return page.folded("Skill by dimension as a table", table)
@@ -428,10 +434,7 @@ def _manifests(arenas: Sequence[_Arena]) -> str:
                     "frames": result.frames,
                     **result.manifest,
                 }
-                rows = [
-                    [f'<th scope="row">{escape(k)}</th>', f"<td>{escape(v)}</td>"]
-                    for k, v in _flat(facts)
-                ]
+                rows = [[page.head(k), f"<td>{escape(v)}</td>"] for k, v in _flat(facts)]
                 table = page.table(f"Manifest of {name}", ("What", "Value"), rows, "manifest")
                 folded.append(page.folded(f"{name} — skill {_interval(scores.skill)}", table))
     return f"<section><h2>Run manifests</h2>{''.join(folded)}</section>"

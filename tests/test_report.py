@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from progressgym import plots
 from progressgym.errors import UsageError
-from progressgym.report import write_report
+from progressgym.report import Report
 from progressgym.results import RunResult, RunSpec, Step
 from progressgym.values.dimensions import DIMENSIONS, title
 
@@ -85,7 +85,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     results = [make_result(), make_result(seed=1), make_result("oracle", cheats=True)]
-    return Page(write_report(results, tmp_path_factory.mktemp("report") / "new" / "page.html"))
+    return Page(Report(results).write(tmp_path_factory.mktemp("report") / "new" / "page.html"))
 
 
 def test_page_is_self_contained(page: Page) -> None:
@@ -136,7 +136,7 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     for step in result.steps:
         step.era = step.target = f"{step.era}{evil}"
     result.manifest[evil] = evil
-    page = Page(write_report([result], tmp_path / "page.html"))
+    page = Page(Report([result]).write(tmp_path / "page.html"))
     assert not [tag for tag, _ in page.tags if tag == "img"]
     assert sum(tag == "script" for tag, _ in page.tags) == 3
     assert evil in page.text
@@ -148,7 +148,7 @@ def test_dimensions_outside_the_bank_are_named(tmp_path: Path) -> None:
     result.scenarios = [
         (name, {k: v for k, v in label.items() if k != "deceive"}) for name, label in SCENARIOS
     ]
-    page = Page(write_report([result], tmp_path / "page.html"))
+    page = Page(Report([result]).write(tmp_path / "page.html"))
     assert plots.UNCOVERED in page.texts
     assert "NaN" not in page.scripts[0]
 
@@ -160,21 +160,21 @@ def test_runs_that_cannot_be_compared_are_apart(tmp_path: Path) -> None:
         make_result(settings={"preset": "full"}, parameters={"beta": 0.1}),
         make_result(settings={"preset": "full"}, parameters={"beta": 0.7}),
     ]
-    page = Page(write_report(results, tmp_path / "page.html"))
+    page = Page(Report(results).write(tmp_path / "page.html"))
     assert {"follow (preset=quick)", "follow (preset=full)"} <= set(page.texts)
     assert {"lifelong-dpo (beta=0.1)", "lifelong-dpo (beta=0.7)"} <= set(page.texts)
 
 
 def test_equal_results_give_equal_pages(tmp_path: Path) -> None:
     first, second = (
-        write_report([make_result()], tmp_path / name).read_bytes() for name in ("a", "b")
+        Report([make_result()]).write(tmp_path / name).read_bytes() for name in ("a", "b")
     )
     assert first == second
 
 
 def test_nothing_to_report_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no results.*result\.json"):
-        write_report([], tmp_path / "page.html")
+        Report([]).write(tmp_path / "page.html")
     assert not list(tmp_path.iterdir())
 
 

@@ -199,24 +199,25 @@ def report(
 
     Example: progressgym report results/
     """
-    from ..report import comparisons, write_report
-    from ..results import find_results, format_interval
+    from ..report import Report
+    from ..results import format_interval
 
     results = _load_results(folders)
+    found = Report(list(results.values()))
     first = folders[0] if folders[0].is_dir() else folders[0].parent
-    page = write_report(results, to or first / "report.html")
-    compared = comparisons(results)
+    page = found.write(to or first / "report.html")
+    compared = found.comparisons
     if as_json:
         print_json(
             {
                 "report": str(page),
-                "results": [str(path) for path in find_results(folders)],
-                "comparisons": {name: found.as_json() for name, found in compared.items()},
+                "results": [str(path) for path in results],
+                "comparisons": {name: one.as_json() for name, one in compared.items()},
             }
         )
         return
-    for name, found in compared.items():
-        rows = [(s.label, format_interval(s.skill), s.rank_range) for s in found.standings]
+    for name, one in compared.items():
+        rows = [(s.label, format_interval(s.skill), s.rank_range) for s in one.standings]
         table(name, ["algorithm", "skill [95 %]", "rank"], rows)
     out.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
 
@@ -233,7 +234,7 @@ def export(
     from .. import upstream
 
     results = _load_results(folders)
-    upstream.export(results, to)
+    upstream.export(list(results.values()), to)
     if as_json:
         print_json({"file": str(to), "results": len(results)})
         return
@@ -271,8 +272,8 @@ def import_(
     )
 
 
-def _load_results(folders: list[Path]) -> list[RunResult]:
-    """All results below some folders.
+def _load_results(folders: list[Path]) -> dict[Path, RunResult]:
+    """All results below some folders, by their paths.
 
     Raises:
         UsageError: a folder is missing, or there are none.
@@ -285,7 +286,7 @@ def _load_results(folders: list[Path]) -> list[RunResult]:
     paths = find_results(folders)
     if not paths:
         raise UsageError(f"No result.json below {', '.join(map(str, folders))}.")
-    return [RunResult.load(path) for path in paths]
+    return {path: RunResult.load(path) for path in paths}
 
 
 def _described(kind: Any, name: str) -> dict[str, Any]:

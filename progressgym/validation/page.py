@@ -115,7 +115,7 @@ def _row(name: str, known: DimensionValidity) -> list[str]:
     signal = (known.signal_to_noise, known.shape, known.without_general, known.reliability)
     facets = (known.frame_agreement, known.dilemmas, known.length)
     cells = [*map(sections.cell, signal), sections.cell(known.p, 3), *map(sections.cell, facets)]
-    return [sections.head(title(name)), *cells]
+    return [page.head(title(name)), *cells]
 
 
 def _signal(found: Validation) -> go.Figure:

@@ -15,18 +15,13 @@ _MARKS = "▁▂▃▄▅▆▇█"
 
 def cell(value: float | None, digits: int = 2) -> str:
     """A table cell with a number."""
-    return f'<td class="number">{"–" if value is None else f"{value:.{digits}f}"}</td>'
-
-
-def head(text: str) -> str:
-    """A table cell that names its row."""
-    return f'<th scope="row">{escape(text)}</th>'
+    return page.number("–" if value is None else f"{value:.{digits}f}")
 
 
 def perplexity(found: Perplexity, eras: list[str]) -> str:
     """The matrix, the best of each column in bold."""
     best = found.best(eras)
-    rows = [[head("base"), *(cell(value, 1) for value in found.base)]]
+    rows = [[page.head("base"), *(cell(value, 1) for value in found.base)]]
     for era, values in zip(eras, found.matrix, strict=True):
         cells = [
             cell(v, 1).replace(">", "><strong>", 1).replace("</td>", "</strong></td>")
@@ -34,7 +29,7 @@ def perplexity(found: Perplexity, eras: list[str]) -> str:
             else cell(v, 1)
             for c, v in enumerate(values)
         ]
-        rows.append([head(era), *cells])
+        rows.append([page.head(era), *cells])
     own = found.own(eras)
     others = [
         f"{column} by {row}"
@@ -54,8 +49,8 @@ def perplexity(found: Perplexity, eras: list[str]) -> str:
 
 def quality(found: Quality, eras: Sequence[str]) -> str:
     """Neutral questions."""
-    rows = [[head("base"), cell(found.base), cell(1.0)]]
-    rows += [[head(era), cell(found.eras[era]), cell(found.kept(era))] for era in eras]
+    rows = [[page.head("base"), cell(found.base), cell(1.0)]]
+    rows += [[page.head(era), cell(found.eras[era]), cell(found.kept(era))] for era in eras]
     return (
         "<section><h2>Do they still answer?</h2>"
         f"<p>Share of {found.questions} value-neutral questions answered rightly, and what that is "
@@ -69,7 +64,7 @@ def interview(answers: Sequence[Answers]) -> str:
     """The same questions to all eras."""
     parts = []
     for number, asked in enumerate(answers):
-        rows = [[head(era), f"<td>{escape(said)}</td>"] for era, said in asked.eras.items()]
+        rows = [[page.head(era), f"<td>{escape(said)}</td>"] for era, said in asked.eras.items()]
         answer = page.table(asked.question, ["Era", "Answer"], rows)
         parts.append(
             f"<h3>{escape(asked.question)}</h3>{answer}"
@@ -105,8 +100,8 @@ def _move(move: Move) -> list[str]:
         f"{'upholds' if sign > 0 else 'violates'} {title(name).lower()}"
         for name, sign in move.labels.items()
     )
-    change = f'<td class="number">{move.change:+.2f}</td>'
-    return [head(move.text), f"<td>{escape(labels)}</td>", _line(move.stances), change]
+    change = page.number(f"{move.change:+.2f}")
+    return [page.head(move.text), f"<td>{escape(labels)}</td>", _line(move.stances), change]
 
 
 def _line(values: Sequence[float]) -> str:
