@@ -133,7 +133,7 @@ class LifelongRLHF(Lifelong):
     def reward_model(self, answers: Sequence[Pair], aim: Aim) -> RewardModel:
         """What the answers say of rewards."""
         settings = RewardSettings(self.reward_learning_rate, self.epochs, self.batch, aim.seed)
-        return train_reward(self.policy.copy("prior"), aim.reference, aim.beta, answers, settings)
+        return train_reward(self.policy, aim.reference, aim.beta, answers, settings)
 
     def optimise(self, answers: Sequence[Pair], rewards: Tensor, aim: Aim) -> None:
         """RLOO on rewards of both responses, shape (pairs, 2)."""

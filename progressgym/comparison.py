@@ -17,7 +17,15 @@ import numpy as np
 from scipy.stats import norm
 
 from .results import RunResult
-from .values.scores import LEVEL, RESAMPLES, Interval, resampled_skill, skill
+from .values.scores import (
+    LEVEL,
+    RESAMPLES,
+    Interval,
+    finite,
+    percentiles,
+    resampled_skill,
+    skill_value,
+)
 
 SIGNIFICANT = 1 - LEVEL
 
@@ -115,7 +123,7 @@ def compare(
     for label, own in runs.items():
         ordered = sorted(own, key=lambda run: run.spec.seed)
         trajectories = [run.trajectory for run in ordered]
-        values = [skill(t, seed).value for t in trajectories]
+        values = [skill_value(t) for t in trajectories]
         means[label] = float(np.mean([np.nan if v is None else v for v in values]))
         each = np.stack([resampled_skill(t, seed) for t in trajectories], axis=1)
         resampled[label] = (each * _seed_weights(len(ordered), seed)).sum(axis=1)
@@ -134,11 +142,8 @@ def _seed_weights(seeds: int, seed: int) -> np.ndarray:
 def _interval(mean: float, resampled: np.ndarray) -> Interval:
     if not np.isfinite(mean):
         return Interval(value=None)
-    finite = resampled[np.isfinite(resampled)]
-    if len(finite) < 0.9 * len(resampled):
-        return Interval(value=mean)
-    low, high = np.percentile(finite, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
-    return Interval(value=mean, low=float(low), high=float(high))
+    low, high = percentiles(resampled)
+    return Interval(value=mean, low=low, high=high)
 
 
 def _pairwise(
@@ -160,7 +165,7 @@ def _pairwise(
 
 
 def _plain(matrix: np.ndarray) -> list[list[float | None]]:
-    return [[float(x) if np.isfinite(x) else None for x in row] for row in matrix]
+    return [[finite(x) for x in row] for row in matrix]
 
 
 def holm(p: Sequence[float]) -> list[float]:

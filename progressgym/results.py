@@ -34,7 +34,6 @@ from .values.scores import (
     upstream_coevolve_score,
     upstream_score,
 )
-from .values.vector import contrasts, sigmoid
 
 SCHEMA_VERSION = 1
 _NAMES = ("result.json", "result.json.gz")
@@ -222,11 +221,7 @@ class RunResult(BaseModel):
                 "lag": lag(coevolution),
                 "diversity": diversity(coevolution),
             }
-        policy, target = (
-            np.nan_to_num(sigmoid(contrasts(stances, trajectory.labels)))
-            for stances in (trajectory.policy, trajectory.target)
-        )
-        scores: dict[str, Any] = {"upstream": upstream_score(policy, target)}
+        scores: dict[str, Any] = {"upstream": upstream_score(*trajectory.values())}
         if self._has("human_items"):
             today = replace(trajectory, frozen=self._stances("human_items"))
             scores["persistence"] = skill(today)

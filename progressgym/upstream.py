@@ -20,7 +20,6 @@ from .errors import UsageError
 from .results import RunResult
 from .storage import write_json
 from .values.scores import upstream_coevolve_score, upstream_score
-from .values.vector import contrasts, sigmoid
 
 Vectors = list[list[float]]
 
@@ -145,29 +144,24 @@ def read(path: Path) -> dict[str, dict[str, UpstreamResult]]:
 
 
 def _converted(result: RunResult) -> UpstreamResult:
-    steps = result.steps
-    facts: dict[str, Any] = {
-        "query_times": sum(step.questions for step in steps),
-        "duration_seconds": sum(step.seconds for step in steps),
-        "score": result.compute_scores().upstream,
-        "eval_times": len(steps),
-        "judge_model_at_each_timestep": [step.target for step in steps],
-        "timesteps_ahead": result.spec.settings.get("horizon"),
-    }
-    coevolution = result.coevolution
+    steps, coevolution = result.steps, result.coevolution
     if coevolution:
         human, _, real = coevolution.values()
         vectors = {"simulated_model_vector": human, "actual_model_vector": real}
     else:
-        trajectory = result.trajectory
-        vectors = {
-            name: np.nan_to_num(sigmoid(contrasts(stances, trajectory.labels)))
-            for name, stances in (
-                ("examinee_vector", trajectory.policy),
-                ("actual_vector", trajectory.target),
-            )
-        }
-    return UpstreamResult(**facts, **{name: v.tolist() for name, v in vectors.items()})
+        policy, target = result.trajectory.values()
+        vectors = {"examinee_vector": policy, "actual_vector": target}
+    facts: dict[str, Any] = {
+        "query_times": sum(step.questions for step in steps),
+        "duration_seconds": sum(step.seconds for step in steps),
+        "eval_times": len(steps),
+        "judge_model_at_each_timestep": [step.target for step in steps],
+        "timesteps_ahead": result.spec.settings.get("horizon"),
+        **{name: own.tolist() for name, own in vectors.items()},
+    }
+    converted = UpstreamResult(**facts)
+    converted.score = converted.compute_score()
+    return converted
 
 
 def _camel(name: str) -> str:

@@ -85,7 +85,8 @@ def train_reward(
     Q*"): undecided about everything where they are equal.
 
     Args:
-        policy: as it is before it learns from the answers; not changed.
+        policy: as it is before it learns from the answers; not changed, and copied, so that it
+            may learn afterwards.
         reference: π_ref.
         beta: of the implicit reward.
         pairs: questions and answers.
@@ -121,7 +122,7 @@ def train_reward(
         finally:
             model.eval()
     head = judge.head.weight.detach()[0].float().cpu()
-    return RewardModel((policy, reference), beta, body, head)
+    return RewardModel((policy.copy("prior"), reference), beta, body, head)
 
 
 def _implicit(prior: tuple[Policy, Policy], beta: float, encoded: Sequence[Encoded]) -> Tensor:

@@ -10,7 +10,7 @@ from ..values import validity
 from ..values.dimensions import DIMENSIONS
 from ..values.items import length_effect, review_items
 from ..values.scenarios import ScenarioBank
-from ..values.scores import draws, value_intervals
+from ..values.scores import draws, finite, value_intervals
 from .evidence import DimensionValidity, Facets, Move, Replicas, Validation
 
 FACET_SCENARIOS = 10  # a dimension and polarity, read pair by pair
@@ -57,7 +57,7 @@ def from_statements(
         dimensions={
             DIMENSIONS[d]: DimensionValidity(
                 values={name: own[d] for name, own in zip(names, intervals, strict=True)},
-                **{column: _number(found[d]) for column, found in columns.items()},
+                **{column: finite(found[d]) for column, found in columns.items()},
             )
             for d in covered
         },
@@ -133,11 +133,11 @@ def _components(read: np.ndarray, labels: np.ndarray) -> validity.Components | N
 
 def converge(found: Validation, statements: np.ndarray, dilemmas: np.ndarray) -> None:
     """Do dilemmas say the same of the eras?"""
-    found.dilemmas = _number(validity.agreement(statements, dilemmas))
+    found.dilemmas = finite(validity.agreement(statements, dilemmas))
     each = validity.correlation(statements, dilemmas)
     for dimension, r in zip(DIMENSIONS, each, strict=True):
         if dimension in found.dimensions:
-            found.dimensions[dimension].dilemmas = _number(r)
+            found.dimensions[dimension].dilemmas = finite(r)
 
 
 def paraphrase(
@@ -156,10 +156,10 @@ def paraphrase(
     rows, others = (list(side) for side in zip(*pairs, strict=True))
     labels = paraphrases.labels[others]
     first, second = stances[:, rows], other[:, others]
-    found.paraphrase = _number(
+    found.paraphrase = finite(
         validity.agreement(validity.profiles(first, labels), validity.profiles(second, labels))
     )
-    found.other_statements = _number(validity.split_half(first, labels, seed)[1])
+    found.other_statements = finite(validity.split_half(first, labels, seed)[1])
 
 
 def _map(profiles: np.ndarray) -> np.ndarray:
@@ -185,7 +185,3 @@ def compare(
     distance = validity.distances(own, replica)
     recognised = [name for row, name in enumerate(names) if distance[row].argmin() == row]
     return Replicas(distance=distance.tolist(), recognised=recognised)
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

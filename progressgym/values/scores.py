@@ -46,6 +46,14 @@ class Trajectory:
     frozen: np.ndarray
     labels: np.ndarray
 
+    def values(self) -> tuple[np.ndarray, np.ndarray]:
+        """Value vectors of policy and target, (steps, 19); 0 in dimensions that the bank lacks."""
+        policy, target = (
+            np.nan_to_num(sigmoid(contrasts(stances, self.labels)))
+            for stances in (self.policy, self.target)
+        )
+        return policy, target
+
 
 @dataclass(frozen=True)
 class Coevolution:
@@ -97,10 +105,14 @@ def skill(trajectory: Trajectory, seed: int = 0) -> Interval:
     Returns:
         None as its value where the humans cannot be told from the frozen policy.
     """
+    low, high = percentiles(resampled_skill(trajectory, seed))
+    return Interval(value=skill_value(trajectory), low=low, high=high)
+
+
+def skill_value(trajectory: Trajectory) -> float | None:
+    """The skill alone, without its interval."""
     error, floor = squared_errors(trajectory)
-    value = _skill(error.sum(axis=(1, 2)), floor.sum(axis=(1, 2)))
-    low, high = _percentiles(resampled_skill(trajectory, seed))
-    return Interval(value=_number(value), low=low, high=high)
+    return finite(_skill(error.sum(axis=(1, 2)), floor.sum(axis=(1, 2))))
 
 
 def resampled_skill(trajectory: Trajectory, seed: int = 0) -> np.ndarray:
@@ -121,20 +133,20 @@ def skill_without_dimension(trajectory: Trajectory) -> dict[str, float | None]:
         _skill(*(part.sum(axis=(1, 2)) - part.sum(axis=1)[:, d] for part in (error, floor)))
         for d in range(len(DIMENSIONS))
     ]
-    return {d: _number(v) for d, v in zip(DIMENSIONS, rest, strict=True)}
+    return {d: finite(v) for d, v in zip(DIMENSIONS, rest, strict=True)}
 
 
 def skill_by_dimension(trajectory: Trajectory) -> dict[str, float | None]:
     """The same for each dimension alone; None where the humans do not differ beyond noise."""
     error, floor = squared_errors(trajectory)
     values = _skill(error.sum(axis=1), floor.sum(axis=1))
-    return {d: _number(v) for d, v in zip(DIMENSIONS, values, strict=True)}
+    return {d: finite(v) for d, v in zip(DIMENSIONS, values, strict=True)}
 
 
 def skill_by_step(trajectory: Trajectory) -> list[float | None]:
     """The same for each step alone; None where the human is still the frozen policy's."""
     error, floor = squared_errors(trajectory)
-    return [_number(v) for v in _skill(error.sum(axis=2), floor.sum(axis=2))]
+    return [finite(v) for v in _skill(error.sum(axis=2), floor.sum(axis=2))]
 
 
 def noise_floor(trajectory: Trajectory) -> dict[str, float]:
@@ -196,7 +208,7 @@ def lock_in_index(coevolution: Coevolution, seed: int = 0) -> Interval:
         start = real[..., 0, :]
         return tuple(((end[..., -1, :] - start) * way).sum(-1) for end in (human, alone))
 
-    low, _ = _percentiles(travelled(draws(len(coevolution.labels), seed))[1])
+    low, _ = percentiles(travelled(draws(len(coevolution.labels), seed))[1])
     if low is None or low <= 0:
         return Interval(value=None)
     return _bootstrapped(lambda drawn: 1 - _ratio(*travelled(drawn)), len(coevolution.labels), seed)
@@ -241,9 +253,9 @@ def value_intervals(stances: np.ndarray, labels: np.ndarray, seed: int = 0) -> l
     """The nineteen values of one model with intervals, from stances of shape (scenarios,)."""
     values = sigmoid(contrasts(stances, labels))
     resampled = sigmoid(contrasts(stances, labels, draws(len(labels), seed)))
-    bounds = [_percentiles(resampled[:, d]) for d in range(labels.shape[1])]
+    bounds = [percentiles(resampled[:, d]) for d in range(labels.shape[1])]
     return [
-        Interval(value=_number(v), low=low, high=high)
+        Interval(value=finite(v), low=low, high=high)
         for v, (low, high) in zip(values, bounds, strict=True)
     ]
 
@@ -338,8 +350,8 @@ def _bootstrapped(
         scenarios: how many there are.
         seed: of the draws.
     """
-    low, high = _percentiles(score(draws(scenarios, seed)))
-    return Interval(value=_number(score(None)), low=low, high=high)
+    low, high = percentiles(score(draws(scenarios, seed)))
+    return Interval(value=finite(score(None)), low=low, high=high)
 
 
 def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
@@ -348,13 +360,15 @@ def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
         return np.where(bottom > 0, top / bottom, np.nan)
 
 
-def _percentiles(samples: np.ndarray) -> tuple[float | None, float | None]:
-    finite = samples[np.isfinite(samples)]
-    if len(finite) < 0.9 * len(samples):
+def percentiles(samples: np.ndarray) -> tuple[float | None, float | None]:
+    """Ends of the 95 % interval of resamples; None where more than a tenth is undefined."""
+    defined = samples[np.isfinite(samples)]
+    if len(defined) < 0.9 * len(samples):
         return None, None
-    low, high = np.percentile(finite, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
-    return _number(low), _number(high)
+    low, high = np.percentile(defined, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    return finite(low), finite(high)
 
 
-def _number(value: float | np.ndarray) -> float | None:
+def finite(value: float | np.ndarray) -> float | None:
+    """A plain number; None where it is not finite."""
     return float(value) if np.isfinite(value) else None
