@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,7 +74,8 @@ def train_dpo(
     with tempfile.TemporaryDirectory() as folder, policy.active() as model:
         trainer = _GradedDPOTrainer(
             model=model,
-            args=dpo_config(folder, settings, precompute_ref_log_probs=True),
+            ref_model=copy.copy(model),  # never read: TRL would load one, or hash all weights
+            args=dpo_config(folder, settings),
             data_collator=_collate,
             train_dataset=dataset,
             processing_class=policy.backbone.tokenizer,
@@ -119,9 +121,6 @@ class _GradedDPOTrainer(DPOTrainer):
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         return dataset  # tokenized already; TRL would append an end token to one-word responses
-
-    def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
-        return dataset
 
     def _compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool
