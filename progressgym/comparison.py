@@ -8,9 +8,8 @@ what is peculiar to a scenario does not average out over seeds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -119,18 +118,28 @@ def compare(
     banks = {tuple(id for id, _ in run.scenarios) for own in runs.values() for run in own}
     if len(banks) > 1:
         raise ValueError("Only runs of the same scenarios can be compared.")
-    means, resampled = {}, {}
-    for label, own in runs.items():
-        ordered = sorted(own, key=lambda run: run.spec.seed)
-        trajectories = [run.trajectory for run in ordered]
-        values = [skill_value(t) for t in trajectories]
-        means[label] = float(np.mean([np.nan if v is None else v for v in values]))
-        each = np.stack([resampled_skill(t, seed) for t in trajectories], axis=1)
-        resampled[label] = (each * _seed_weights(len(ordered), seed)).sum(axis=1)
-    labels = sorted(runs, key=lambda label: -means[label] if np.isfinite(means[label]) else np.inf)
-    difference, p = _pairwise([means[x] for x in labels], [resampled[x] for x in labels])
-    skills = [_interval(means[label], resampled[label]) for label in labels]
-    return Comparison(_standings(labels, skills, p, set(cheats)), difference, p)
+    drawn = {label: draw_skill(own, seed) for label, own in runs.items()}
+    labels = sorted(runs, key=lambda x: -drawn[x][0] if np.isfinite(drawn[x][0]) else np.inf)
+    means = np.array([drawn[label][0] for label in labels])
+    resampled = np.array([drawn[label][1] for label in labels])
+    difference, p = _pairwise(means, resampled)
+    skills = [interval_of(*drawn[label]) for label in labels]
+    ranked = np.array([x not in cheats for x in labels]) & np.isfinite(means)
+    ranges = rank_ranges(means, resampled, ranked)
+    return Comparison(_standings(labels, skills, ranges, ranked), difference, p)
+
+
+def draw_skill(runs: Sequence[RunResult], seed: int = 0) -> tuple[float, np.ndarray]:
+    """Mean skill over the seeds of an algorithm, and the same in each resample.
+
+    Returns:
+        NaN where undefined; resamples of shape (RESAMPLES,).
+    """
+    ordered = [run.trajectory for run in sorted(runs, key=lambda run: run.spec.seed)]
+    values = [skill_value(trajectory) for trajectory in ordered]
+    mean = float(np.mean([np.nan if v is None else v for v in values]))
+    each = np.stack([resampled_skill(trajectory, seed) for trajectory in ordered], axis=1)
+    return mean, (each * _seed_weights(len(ordered), seed)).sum(axis=1)
 
 
 def _seed_weights(seeds: int, seed: int) -> np.ndarray:
@@ -139,59 +148,118 @@ def _seed_weights(seeds: int, seed: int) -> np.ndarray:
     return rng.multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES) / seeds
 
 
-def _interval(mean: float, resampled: np.ndarray) -> Interval:
+def interval_of(mean: float, resampled: np.ndarray) -> Interval:
+    """A mean with the interval of its resamples; see :func:`draw_skill`."""
     if not np.isfinite(mean):
         return Interval(value=None)
     low, high = percentiles(resampled)
     return Interval(value=mean, low=low, high=high)
 
 
-def _pairwise(
-    means: Sequence[float], resampled: Sequence[np.ndarray]
+def rank_ranges(
+    means: np.ndarray, resampled: np.ndarray, ranked: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Best and worst rank of each row that chance leaves open, shape (n,) each.
+
+    1 + how many are better by more than chance, and how many are not worse by more than chance,
+    itself included: with the family-wise correction, all true ranks lie in these ranges at once
+    with 95 % (Mogstad et al. 2024, "Inference for Ranks").
+
+    Args:
+        means: skills, shape (n,).
+        resampled: the same in each resample, paired, shape (n, RESAMPLES).
+        ranked: who has a rank, shape (n,); the others are compared all the same.
+    """
+    critical = _critical_ratio(means, resampled)
+    best, worst = np.ones(len(means), int), np.full(len(means), int(ranked.sum()))
+    for rows, difference, ratio in _ratios(means, resampled):
+        apart = ranked & (ratio >= critical)
+        best[rows] += (apart & (difference < 0)).sum(axis=1)
+        worst[rows] -= (apart & (difference > 0)).sum(axis=1)
+    return best, worst
+
+
+def _critical_ratio(means: np.ndarray, resampled: np.ndarray) -> float:
+    """Smallest ratio of difference to error that Holm's correction calls significant."""
+    pairs = [
+        ratio[np.arange(rows.start, rows.stop)[:, None] < np.arange(len(means))]
+        for rows, _, ratio in _ratios(means, resampled)
+    ]
+    every = np.concatenate([part[np.isfinite(part)] for part in pairs])
+    count = len(every)
+    every = np.sort(every[every > norm.isf(SIGNIFICANT / 2)])[::-1]  # no smaller one can be
+    passed = 2 * norm.sf(every) * (count - np.arange(len(every))) < SIGNIFICANT
+    rejected = len(every) if passed.all() else int(passed.argmin())
+    return float(every[rejected - 1]) if rejected else np.inf
+
+
+def _pairwise(means: np.ndarray, resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Differences and Holm's p of each pair; a thousand resamples are too few to count tails."""
-    count = len(means)
-    difference = np.subtract.outer(means, means)
-    p = np.full((count, count), np.nan)
-    pairs = [(a, b) for a, b in combinations(range(count), 2) if np.isfinite(difference[a, b])]
-    raw = []
-    for a, b in pairs:
-        apart = resampled[a] - resampled[b]
-        error = float(np.nanstd(apart))
-        raw.append(2 * norm.sf(abs(difference[a, b]) / error) if error > 0 else 1.0)
-    for (a, b), value in zip(pairs, holm(raw), strict=True):
-        p[a, b] = p[b, a] = value
+    blocks = list(_ratios(means, resampled))
+    difference = np.concatenate([part for _, part, _ in blocks])
+    ratio = np.concatenate([part for _, _, part in blocks])
+    pairs = np.triu(np.isfinite(ratio), k=1)
+    p = np.full(ratio.shape, np.nan)
+    p[pairs] = holm(2 * norm.sf(ratio[pairs]))
+    p.T[pairs] = p[pairs]
     return difference, p
+
+
+def _ratios(
+    means: np.ndarray, resampled: np.ndarray, block: int = 512
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Differences of rows to all, and |difference| / standard error, a block of rows at a time.
+
+    The error is the standard deviation of the paired differences over the resamples in which both
+    are defined; 0 where nothing varies, the ratio is then 0 too. NaN where a mean is undefined.
+
+    Yields:
+        Which rows, and two matrices of shape (rows, n).
+    """
+    present = np.isfinite(resampled)
+    counts = present.sum(axis=1, keepdims=True)
+    filled = np.where(present, resampled, 0.0)
+    centred = np.where(present, filled - filled.sum(1, keepdims=True) / np.maximum(counts, 1), 0.0)
+    squares, one = centred**2, present.astype(float)
+    for start in range(0, len(means), block):
+        rows = slice(start, min(start + block, len(means)))
+        both = one[rows] @ one.T
+        mean = centred[rows] @ one.T - one[rows] @ centred.T
+        square = squares[rows] @ one.T + one[rows] @ squares.T - 2 * centred[rows] @ centred.T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            variance = square / both - (mean / both) ** 2
+            difference = means[rows, None] - means
+            ratio = np.abs(difference) / np.sqrt(variance)
+        ratio[variance <= 1e-18] = 0.0
+        ratio[~np.isfinite(difference)] = np.nan
+        yield rows, difference, ratio
 
 
 def _plain(matrix: np.ndarray) -> list[list[float | None]]:
     return [[finite(x) for x in row] for row in matrix]
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """p values corrected for their number (Holm 1979, step down)."""
-    corrected, running = [0.0] * len(p), 0.0
-    for place, index in enumerate(np.argsort(p)):
-        running = max(running, min(1.0, (len(p) - place) * p[index]))
-        corrected[index] = running
+def holm(p: np.ndarray) -> np.ndarray:
+    """p values corrected for their number (Holm 1979, step down), in the same order."""
+    order = np.argsort(p)
+    stepped = np.minimum(1.0, p[order] * (len(p) - np.arange(len(p))))
+    corrected = np.empty(len(p))
+    corrected[order] = np.maximum.accumulate(stepped)
     return corrected
 
 
 def _standings(
-    labels: Sequence[str], skills: Sequence[Interval], p: np.ndarray, cheats: set[str]
+    labels: Sequence[str],
+    skills: Sequence[Interval],
+    ranges: tuple[np.ndarray, np.ndarray],
+    ranked: np.ndarray,
 ) -> list[Standing]:
-    ranked = [
-        i for i, label in enumerate(labels) if label not in cheats and skills[i].value is not None
-    ]
-    standings = []
-    for row, (label, interval) in enumerate(zip(labels, skills, strict=True)):
-        if row not in ranked:
-            standings.append(Standing(label, interval))
-            continue
-        place = ranked.index(row)
-        better = sum(p[row, other] < SIGNIFICANT for other in ranked[:place])
-        worse = sum(p[row, other] < SIGNIFICANT for other in ranked[place + 1 :])
-        standings.append(
-            Standing(label, interval, place + 1, 1 + int(better), len(ranked) - int(worse))
+    places = np.cumsum(ranked)
+    return [
+        Standing(label, interval, int(place), int(best), int(worst))
+        if has_rank
+        else Standing(label, interval)
+        for label, interval, has_rank, place, best, worst in zip(
+            labels, skills, ranked, places, *ranges, strict=True
         )
-    return standings
+    ]

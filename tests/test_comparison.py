@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from progressgym.comparison import compare, holm
+from progressgym.comparison import compare, holm, rank_ranges
 from progressgym.results import RunResult, RunSpec, Step
 from progressgym.values.dimensions import DIMENSIONS
 
@@ -118,9 +118,28 @@ def test_other_scenarios_are_refused() -> None:
 
 @given(st.lists(st.floats(0, 1), max_size=30))
 def test_holm_corrects_upwards_and_keeps_the_order(p: list[float]) -> None:
-    corrected = holm(p)
+    corrected = holm(np.array(p))
     assert all(raw <= new <= 1 for raw, new in zip(p, corrected, strict=True))
     order = np.argsort(p, kind="stable")
     assert (np.diff(np.array(corrected)[order]) >= 0).all() if p else True
     if p:
         assert min(corrected) == pytest.approx(min(1, len(p) * min(p)))
+
+
+def test_rank_ranges_count_who_is_surely_better_or_worse_in_blocks_as_at_once() -> None:
+    rng = np.random.default_rng(0)
+    means = np.sort(rng.normal(size=700))[::-1]
+    shared = rng.normal(size=1000)
+    resampled = means[:, None] + shared + 0.05 * rng.normal(size=(700, 1000))
+    resampled[5, :20] = np.nan
+    ranked = np.ones(700, bool)
+    ranked[3] = False
+    best, worst = rank_ranges(means, resampled, ranked)
+    place = np.cumsum(ranked)
+    assert (best[ranked] <= place[ranked]).all()
+    assert (place[ranked] <= worst[ranked]).all()
+    errors = np.nanstd(resampled[:, None, ::10] - resampled[None, :100, ::10], axis=2)
+    apart = np.abs(means[:, None] - means[:100]) / np.maximum(errors, 1e-9)
+    surely_better = (apart > 6) & (means[:100] > means[:, None]) & ranked[:100]
+    assert (best - 1 >= surely_better.sum(axis=1)).all()
+    assert (worst - best).mean() < 100  # shared noise cancels

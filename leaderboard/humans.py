@@ -1,0 +1,116 @@
+"""The board's own measurements of the humans, which submitted results have to agree with."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from progressgym.challenge import Challenge
+from progressgym.models import Policy, base_policy, era_policy
+from progressgym.storage import atomic_path, sha256_json
+from progressgym.timeline import Timeline
+from progressgym.values.instruments import frames
+from progressgym.values.measure import measure
+from progressgym.values.scenarios import Instrument, shipped_bank
+
+BASE = "base"
+_SHIPPED = Path(__file__).parent / "humans"
+
+
+class Humans(BaseModel):
+    """What a timeline's models answer to every probe scenario of an instrument.
+
+    Attributes:
+        models: the timeline's name, as ``models`` of a run.
+        instrument: of the bank.
+        base_sha256: of the base's weights.
+        humans_sha256: era → hash of its model.
+        query_sha256: of the scenarios that are asked.
+        scenarios: ids, the rows of the item matrices.
+        frames: the columns.
+        items: era, or ``base``, → item matrix of log-odds in nats.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models: str
+    instrument: Instrument
+    base_sha256: str
+    humans_sha256: dict[str, str]
+    query_sha256: str
+    scenarios: list[str]
+    frames: list[str]
+    items: dict[str, list[list[float]]]
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.scenarios)}
+
+    @cached_property
+    def _matrices(self) -> dict[str, np.ndarray]:
+        return {name: np.array(items) for name, items in self.items.items()}
+
+    def of(self, name: str, scenarios: Sequence[str]) -> np.ndarray:
+        """Item matrix of an era, or of ``base``, for some scenarios."""
+        return self._matrices[name][[self._rows[id] for id in scenarios]]
+
+    def hashes(self, env: Challenge) -> dict[str, Any]:
+        """What the manifest of a run of this challenge has to say."""
+        return {
+            "timeline_sha256": sha256_json(env.timeline.model_dump(mode="json")),
+            "base_sha256": self.base_sha256,
+            "humans_sha256": {e.name: self.humans_sha256[e.name] for e in env.timeline.eras},
+            "probe_sha256": env.probe.fingerprint,
+            "query_sha256": self.query_sha256,
+        }
+
+    def save(self, folder: Path) -> Path:
+        """Write the file that :func:`known_humans` reads, compressed."""
+        path = folder / f"{Path(self.models).stem}-{self.instrument}.json.gz"
+        content = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(gzip.compress(content.encode(), mtime=0))
+        return path
+
+
+def measure_humans(
+    models: str, instrument: Instrument, progress: Callable[[int, int], None] = lambda a, b: None
+) -> Humans:
+    """Measure every era of a timeline, and its base, with all shipped probe scenarios.
+
+    Args:
+        models: name of a shipped timeline, or a YAML file.
+        instrument: which shipped bank.
+        progress: told (models done, models in all).
+    """
+    timeline, bank = Timeline.load(models), shipped_bank(instrument)
+    probe, query = bank.split("probe"), bank.split("query")
+    eras = {era.name: era_policy(timeline, era) for era in timeline.eras}
+    measured: dict[str, Policy] = {BASE: base_policy(timeline), **eras}
+    items = {}
+    for done, (name, model) in enumerate(measured.items()):
+        progress(done, len(measured))
+        items[name] = measure(model, probe).items.tolist()
+    return Humans(
+        models=models,
+        instrument=instrument,
+        base_sha256=base_policy(timeline).backbone.fingerprint,
+        humans_sha256={name: model.fingerprint for name, model in eras.items()},
+        query_sha256=query.fingerprint,
+        scenarios=[scenario.id for scenario in probe],
+        frames=list(frames(probe)),
+        items=items,
+    )
+
+
+def known_humans(folders: Sequence[Path] = ()) -> list[Humans]:
+    """The shipped measurements and those in further folders."""
+    found = [path for folder in (_SHIPPED, *folders) for path in sorted(folder.glob("*.json.gz"))]
+    return [Humans.model_validate_json(gzip.decompress(path.read_bytes())) for path in found]
