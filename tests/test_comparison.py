@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
-from progressgym.comparison import compare, holm, rank_ranges
+from progressgym.comparison import _ratios, compare, holm, rank_ranges
 from progressgym.results import RunResult, RunSpec, Step
 from progressgym.values.dimensions import DIMENSIONS
 
@@ -126,20 +127,30 @@ def test_holm_corrects_upwards_and_keeps_the_order(p: list[float]) -> None:
         assert min(corrected) == pytest.approx(min(1, len(p) * min(p)))
 
 
-def test_rank_ranges_count_who_is_surely_better_or_worse_in_blocks_as_at_once() -> None:
+def test_rank_ranges_count_who_is_surely_better_or_worse_over_many_blocks() -> None:
     rng = np.random.default_rng(0)
     means = np.sort(rng.normal(size=700))[::-1]
-    shared = rng.normal(size=1000)
-    resampled = means[:, None] + shared + 0.05 * rng.normal(size=(700, 1000))
-    resampled[5, :20] = np.nan
+    resampled = means[:, None] + rng.normal(size=1000) + 0.05 * rng.normal(size=(700, 1000))
     ranked = np.ones(700, bool)
     ranked[3] = False
     best, worst = rank_ranges(means, resampled, ranked)
-    place = np.cumsum(ranked)
-    assert (best[ranked] <= place[ranked]).all()
-    assert (place[ranked] <= worst[ranked]).all()
-    errors = np.nanstd(resampled[:, None, ::10] - resampled[None, :100, ::10], axis=2)
-    apart = np.abs(means[:, None] - means[:100]) / np.maximum(errors, 1e-9)
-    surely_better = (apart > 6) & (means[:100] > means[:, None]) & ranked[:100]
-    assert (best - 1 >= surely_better.sum(axis=1)).all()
-    assert (worst - best).mean() < 100  # shared noise cancels
+
+    covariance = np.cov(resampled, bias=True)
+    spread = np.diag(covariance)[:, None] + np.diag(covariance) - 2 * covariance
+    difference = means[:, None] - means
+    ratio = np.abs(difference) / np.sqrt(np.maximum(spread, 1e-12))
+    p = np.ones((700, 700))
+    upper = np.triu_indices(700, k=1)
+    p[upper] = holm(2 * norm.sf(ratio[upper]))
+    apart = (np.minimum(p, p.T) < 0.05) & ranked
+    np.testing.assert_array_equal(best, 1 + (apart & (difference < 0)).sum(axis=1))
+    np.testing.assert_array_equal(worst, 699 - (apart & (difference > 0)).sum(axis=1))
+
+
+def test_pairs_are_compared_where_both_are_defined() -> None:
+    rng = np.random.default_rng(1)
+    resampled = rng.normal(size=(3, 1000))
+    resampled[0, ::7] = np.nan
+    ((_, _, ratio),) = _ratios(np.array([0.3, 0.2, np.nan]), resampled)
+    assert ratio[0, 1] == pytest.approx(0.1 / np.nanstd(resampled[0] - resampled[1]))
+    assert np.isnan(ratio[:, 2]).all()
