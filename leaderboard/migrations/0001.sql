@@ -32,7 +32,6 @@ CREATE TABLE runs (
     seconds REAL NOT NULL,
     questions INTEGER NOT NULL,
     scores TEXT NOT NULL CHECK (json_valid(scores)),
-    resampled BLOB NOT NULL,
     content BLOB NOT NULL,
     UNIQUE (submission, track, seed)
 ) STRICT;
@@ -53,11 +52,13 @@ CREATE TABLE standings (
     worst_rank INTEGER,
     upstream REAL NOT NULL,
     gain REAL,
-    extra REAL,
+    persistence REAL,
+    lock_in REAL,
     seconds REAL NOT NULL,
     questions REAL NOT NULL,
+    resampled BLOB NOT NULL,
     PRIMARY KEY (track, submission)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX standings_by_skill ON standings (track, skill DESC);
 
 CREATE TABLE events (
