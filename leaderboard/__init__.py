@@ -1,1 +1,1 @@
-"""The leaderboard (not built yet)."""
+"""The leaderboard: submit, verify, rank, browse."""

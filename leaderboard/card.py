@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
@@ -49,7 +49,7 @@ class Card(BaseModel):
         authors: their names.
         contact: an e-mail address or a page.
         licence: of the code.
-        code: address of the code.
+        code: address of the code; ``built in`` of algorithms that come with the gym.
         revision: commit or tag of it.
         weights: address of the trained policies, if they are published (safetensors).
         paper: address of the paper, if there is one.
@@ -64,7 +64,7 @@ class Card(BaseModel):
     authors: Annotated[list[Line], Field(min_length=1, max_length=50)]
     contact: Line
     licence: Line
-    code: Address
+    code: Address | Literal["built in"]
     revision: Line
     weights: Address | None = None
     paper: Address | None = None

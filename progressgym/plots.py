@@ -62,10 +62,10 @@ class ValueBands:
         trajectory, coevolution = result.trajectory, result.coevolution
         return cls(
             eras=target_eras(result),
-            human=_bands(trajectory.target, trajectory.labels),
-            policy=_bands(trajectory.policy, trajectory.labels),
+            human=value_bands(trajectory.target, trajectory.labels),
+            policy=value_bands(trajectory.policy, trajectory.labels),
             notes=dimension_notes([result]),
-            alone=_bands(coevolution.counterfactual[1:], coevolution.labels)
+            alone=value_bands(coevolution.counterfactual[1:], coevolution.labels)
             if coevolution
             else None,
         )
@@ -148,7 +148,7 @@ def value_panels(
             _note(figure, UNCOVERED, x=0.5, y=0.5, xanchor="center")
         else:
             for name, part, colour, width in bands.lines:
-                figure.add_traces(_band_traces(name, eras, part[:, :, column], colour, width))
+                figure.add_traces(band_traces(name, eras, part[:, :, column], colour, width))
         if bands.notes[column] == INDISTINCT:
             _note(figure, INDISTINCT, x=0, y=1.0, yanchor="bottom")
         figures[dimension] = figure
@@ -330,7 +330,7 @@ def policy_errors(bands: ValueBands, limit: float | None = None) -> go.Figure:
     return figure
 
 
-def _bands(stances: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def value_bands(stances: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Value, low and high, shape (3, steps, 19); the same resamples serve every model."""
     counts = draws(len(labels), seed=0)
     tails = [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
@@ -368,7 +368,7 @@ def blank_figure(
     )
 
 
-def _band_traces(
+def band_traces(
     name: str, eras: Sequence[str], part: np.ndarray, colour: str, width: float
 ) -> list[go.Scatter]:
     """A line with its band; ``part`` is value, low and high by era."""

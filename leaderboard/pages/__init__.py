@@ -1,0 +1,1 @@
+"""The pages of the board, a file each; every one has ``build(board, …)``."""

@@ -1,0 +1,51 @@
+"""The reference results, with which every board begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from progressgym.errors import UsageError
+from progressgym.results import find_results
+
+from .board import Board, RefusedError
+from .card import Card
+
+FOLDER = Path(__file__).parent / "reference"
+WHO = "progressgym"
+
+
+def reference_files() -> dict[str, list[Path]]:
+    """Name of each algorithm → files of its reference results, over all challenges and seeds."""
+    files: dict[str, list[Path]] = {}
+    for path in find_results([FOLDER]):
+        files.setdefault(path.parents[1].name, []).append(path)
+    return dict(sorted(files.items()))
+
+
+def add_reference(
+    board: Board, progress: Callable[[int, int], None] = lambda done, total: None
+) -> None:
+    """Put the reference results on a board that lacks them; see :meth:`Board.submit`.
+
+    Args:
+        board: where to.
+        progress: told (algorithms done, algorithms in all).
+
+    Raises:
+        UsageError: a file does not pass the checks, which means that it was changed.
+    """
+    known = {
+        row["name"]
+        for row in board.store.read("SELECT name FROM submissions WHERE submitter = ?", [WHO])
+    }
+    files = {name: paths for name, paths in reference_files().items() if name not in known}
+    card = (FOLDER / "card.yaml").read_text(encoding="utf-8")
+    for done, (name, paths) in enumerate(files.items()):
+        progress(done, len(files))
+        uploads = {"/".join(path.parts[-4:]): path.read_bytes() for path in paths}
+        try:
+            board.submit(Card.parse(card.replace("NAME", name)), uploads, WHO)
+        except RefusedError as error:
+            raise UsageError(f"Reference results of {name}: {error}") from error
+    board.rank()
