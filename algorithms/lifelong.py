@@ -106,8 +106,8 @@ class LifelongDPO(Lifelong):
 class LifelongRLHF(Lifelong):
     """A reward model of each era's answers, and RLOO on it with a KL to the reference.
 
-    The reward model begins as the implicit reward of the policy before the update: what earlier
-    eras taught is kept, and the answers have to teach only what has changed since.
+    The reward model is a language model of its own that begins as the policy before the update:
+    what earlier eras taught is kept, and the answers teach only what has changed since.
 
     Args:
         reward_learning_rate: peak learning rate of the reward model.
@@ -120,7 +120,7 @@ class LifelongRLHF(Lifelong):
     """
 
     def __init__(
-        self, reward_learning_rate: float = 3e-3, samples: int = 16, **settings: Any
+        self, reward_learning_rate: float = 5e-4, samples: int = 16, **settings: Any
     ) -> None:
         super().__init__(**settings)
         self.reward_learning_rate = reward_learning_rate

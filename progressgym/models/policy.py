@@ -167,21 +167,6 @@ class Policy:
         found = scores.tolist()
         return {key: [found[i] for i in group] for key, group in zip(asked, groups, strict=True)}
 
-    def end_states(self, encoded: Sequence[Encoded]) -> Tensor:
-        """The states after the last token of each response, which a head can judge.
-
-        Returns:
-            Shape (len(encoded), hidden), on the CPU.
-        """
-        result = torch.empty(len(encoded), self.backbone.model.config.hidden_size)
-        with self.backbone.reading(self.weights) as model:
-            planned = passes(
-                at_their_ends(encoded), by_prompt(encoded), self.backbone.pace.batch_tokens
-            )
-            for members, layout in in_bulk(model, planned):
-                result[members] = read_states(model, layout)[layout.reading].float().cpu()
-        return result
-
     def next_token_logits(self, prompts: Sequence[str], tokens: Sequence[int]) -> Tensor:
         """Logits of some tokens after each prompt; differences of them are log-odds.
 

@@ -159,7 +159,7 @@ def by_prompt(encoded: Sequence[Encoded]) -> list[list[int]]:
     return list(groups.values())
 
 
-def packed_by_prompt(encoded: Sequence[Encoded], size: int = 256, ends: bool = False) -> Layout:
+def packed_by_prompt(encoded: Sequence[Encoded], size: int = 256) -> Layout:
     """One pass over all sequences, as for a training step.
 
     Rows of about ``size`` tokens, in which sequences that begin alike share their beginnings;
@@ -169,11 +169,8 @@ def packed_by_prompt(encoded: Sequence[Encoded], size: int = 256, ends: bool = F
     Args:
         encoded: prompts and responses.
         size: tokens of a row.
-        ends: read after each response's last token instead of before each of its tokens.
     """
-    groups = by_prompt(encoded)
-    sequences = at_their_ends(encoded) if ends else encoded
-    return lay_out(sequences, pack([_inputs(s) for s in sequences], size), groups)
+    return lay_out(encoded, pack([_inputs(s) for s in encoded], size), by_prompt(encoded))
 
 
 def at_their_ends(encoded: Sequence[Encoded]) -> list[Encoded]:

@@ -15,9 +15,8 @@ from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer
 
 from ..models import Policy
-from ..models.reading import packed_by_prompt, sequence_logprobs
 from ..pairs import Pair
-from .pairs import check_answered, encode_both, examples_by_prompt, expected_loss, joined
+from .pairs import check_answered, collate, expected_loss, implicit_margins, preference_data
 from .trainers import quiet_arguments
 
 
@@ -61,22 +60,13 @@ def train_dpo(
         UsageError: no pairs, or one without an answer.
     """
     check_answered(pairs, "DPO")
-    first, second = encode_both(policy, pairs)
-    scores = reference.encoded_logprobs([*first, *second])
-    margins = scores[: len(pairs)] - scores[len(pairs) :]
-    columns = {
-        "first": first,
-        "second": second,
-        "reference_margin": margins.tolist(),
-        "preference": [pair.preference for pair in pairs],
-    }
-    dataset = Dataset.from_list(examples_by_prompt(pairs, columns))
+    dataset = preference_data(policy, reference, pairs)
     with tempfile.TemporaryDirectory() as folder, policy.active() as model:
         trainer = _GradedDPOTrainer(
             model=model,
             ref_model=copy.copy(model),  # never read: TRL would load one, or hash all weights
             args=dpo_config(folder, settings),
-            data_collator=_collate,
+            data_collator=collate,
             train_dataset=dataset,
             processing_class=policy.backbone.tokenizer,
         )
@@ -125,20 +115,8 @@ class _GradedDPOTrainer(DPOTrainer):
     def _compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool
     ) -> Tensor:
-        device = self.accelerator.device
         model = self.accelerator.unwrap_model(model)
-        logps = sequence_logprobs(model, inputs["layout"].to(device))
-        first, second = logps.chunk(2)
-        margin = self.beta * (first - second - inputs["reference_margin"].to(device))
-        loss = expected_loss(margin, inputs["preference"].to(device))
+        margin = self.beta * implicit_margins(model, inputs, self.accelerator.device)
+        loss = expected_loss(margin, inputs["preference"].to(margin.device))
         self.losses.append(loss.item())
         return loss
-
-
-def _collate(examples: list[dict[str, Any]]) -> dict[str, Any]:
-    pairs = joined(examples)
-    return {
-        "layout": packed_by_prompt([tuple(s) for s in pairs["first"] + pairs["second"]]),
-        "reference_margin": torch.tensor(pairs["reference_margin"]),
-        "preference": torch.tensor(pairs["preference"]),
-    }

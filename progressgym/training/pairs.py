@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+from datasets import Dataset
 from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..models import Policy
-from ..models.reading import Encoded
+from ..models.reading import Encoded, packed_by_prompt, sequence_logprobs
 from ..pairs import Pair
 
 
@@ -32,26 +34,50 @@ def encode_both(policy: Policy, pairs: Sequence[Pair]) -> tuple[list[Encoded], l
     )
 
 
-def examples_by_prompt(
-    pairs: Sequence[Pair], columns: Mapping[str, Sequence[Any]]
-) -> list[dict[str, list[Any]]]:
-    """One example for each prompt, holding all of its pairs: they share the prompt's pass.
+def preference_data(policy: Policy, reference: Policy, pairs: Sequence[Pair]) -> Dataset:
+    """What trainings read of answered pairs: one example for each prompt, holding all its pairs.
+
+    Pairs of one prompt share its pass. The reference's margins are computed here, once.
 
     Args:
-        pairs: whose prompts group them.
-        columns: what is to be known of each pair.
+        policy: whose tokenizer is used.
+        reference: π_ref.
+        pairs: questions and answers.
+
+    Returns:
+        Columns ``first`` and ``second`` (encoded), ``reference_margin`` (nats), ``preference``.
     """
-    groups: dict[str, dict[str, list[Any]]] = {}
+    first, second = encode_both(policy, pairs)
+    scores = reference.encoded_logprobs([*first, *second])
+    columns: dict[str, Sequence[Any]] = {
+        "first": first,
+        "second": second,
+        "reference_margin": (scores[: len(pairs)] - scores[len(pairs) :]).tolist(),
+        "preference": [pair.preference for pair in pairs],
+    }
+    examples: dict[str, dict[str, list[Any]]] = {}
     for index, pair in enumerate(pairs):
-        group = groups.setdefault(pair.prompt, {name: [] for name in columns})
+        example = examples.setdefault(pair.prompt, {name: [] for name in columns})
         for name, column in columns.items():
-            group[name].append(column[index])
-    return list(groups.values())
+            example[name].append(column[index])
+    return Dataset.from_list(list(examples.values()))
 
 
-def joined(examples: Sequence[Mapping[str, list[Any]]]) -> dict[str, list[Any]]:
-    """The pairs of some examples, one after the other."""
-    return {key: [x for example in examples for x in example[key]] for key in examples[0]}
+def collate(examples: Sequence[Mapping[str, list[Any]]]) -> dict[str, Any]:
+    """A batch of :func:`preference_data`: one layout of all sequences, first responses first."""
+    pairs = {key: [x for example in examples for x in example[key]] for key in examples[0]}
+    sequences = [tuple(s) for s in pairs["first"] + pairs["second"]]
+    return {
+        "layout": packed_by_prompt(sequences),
+        "reference_margin": torch.tensor(pairs["reference_margin"]),
+        "preference": torch.tensor(pairs["preference"]),
+    }
+
+
+def implicit_margins(model: Any, batch: Mapping[str, Any], device: Any) -> Tensor:
+    """log π(a)/π_ref(a) − log π(b)/π_ref(b) of a batch's pairs in nats, differentiable."""
+    first, second = sequence_logprobs(model, batch["layout"].to(device)).chunk(2)
+    return first - second - batch["reference_margin"].to(device)
 
 
 def expected_loss(margin: Tensor, preference: Tensor) -> Tensor:
