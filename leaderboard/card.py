@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -27,6 +27,10 @@ def _address(text: str) -> str:
     if parts.scheme not in ("http", "https") or "." not in parts.netloc or " " in text:
         raise ValueError("expected an address that begins with https://")
     return text
+
+
+def _code(text: str) -> str:
+    return text if text == "built in" else _address(text)
 
 
 def _single_line(text: str) -> str:
@@ -64,7 +68,7 @@ class Card(BaseModel):
     authors: Annotated[list[Line], Field(min_length=1, max_length=50)]
     contact: Line
     licence: Line
-    code: Address | Literal["built in"]
+    code: Annotated[Line, AfterValidator(_code)]
     revision: Line
     weights: Address | None = None
     paper: Address | None = None

@@ -100,6 +100,7 @@ def _check_run(
 
     yield from _steps(
         [
+            ("whole and unchanged", lambda: _unchanged(result)),
             ("known models", models),
             ("complete specification", specification),
             ("manifest", lambda: _manifest(result, found["env"], found["humans"])),
@@ -107,8 +108,8 @@ def _check_run(
             ("all eras, in order", lambda: _eras(result, found["env"])),
             ("item matrices", lambda: _shapes(result)),
             ("humans as the board measured them", lambda: _plausible(result, **_both(found))),
-            ("rewards and questions", lambda: _rewards(result, found["env"])),
             ("no copy of a human", lambda: _no_copy(result, **_both(found))),
+            ("rewards and questions", lambda: _rewards(result, found["env"])),
             ("scores as the matrices give them", scores),
         ]
     )
@@ -154,6 +155,17 @@ def _one_algorithm(card: Card | None, results: Sequence[RunResult]) -> None:
         _refuse_if(
             card.name != names[0], f"The card is of {card.name!r}, the results of {names[0]!r}."
         )
+
+
+def _unchanged(result: RunResult) -> None:
+    _refuse_if(
+        result.digest is None,
+        "It has no digest: it was written by another program, or by an old version. Run it again.",
+    )
+    _refuse_if(
+        result.digest != result.compute_digest(),
+        "The digest does not fit: something was changed after the run.",
+    )
 
 
 def _humans_of(result: RunResult, known: Sequence[Humans]) -> Humans:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 from progressgym.errors import ProgressGymError
 
@@ -28,9 +29,9 @@ def submit(board: str, token: str, card: str, files: Sequence[Path]) -> dict[str
 
     try:
         client = Client(board, verbose=False)
-        return client.predict(
-            [handle_file(path) for path in files], card, token, api_name="/submit"
-        )
+        sent = [handle_file(path) for path in files]
+        answer = client.predict(sent, card, token, api_name="/submit")
+        return {**answer, "page": answer["page"] and urljoin(f"{board}/", answer["page"])}
     except Exception as error:  # the client raises whatever its transport does
         reason = str(error).strip() or type(error).__name__
         raise ProgressGymError(f"{board} did not take the submission: {reason}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -39,46 +40,7 @@ THEME = gr.themes.Base(
     button_primary_background_fill_dark="#005f94",
 )
 
-CSS = """
-.gradio-container{max-width:76rem!important;margin:0 auto!important}
-.pg{--line:var(--border-color-primary);--soft:var(--body-text-color-subdued);--good:#00704f;
---bad:#a33b00;--accent:#005f94;font-size:.94rem}
-.dark .pg{--good:#5fd0a5;--bad:#f0a868;--accent:#6fc0f0}
-.pg h1{font-size:1.7rem;margin:.2rem 0 .3rem;letter-spacing:-.015em;text-wrap:balance;
-overflow-wrap:anywhere}
-.pg h2{font-size:1.2rem;margin:1.6rem 0 .4rem}.pg p{max-width:46rem;margin:.4rem 0}
-.pg .soft{color:var(--soft)}.pg a{color:var(--accent);text-decoration:underline;
-text-underline-offset:2px}
-.pg .scroll{overflow-x:auto}.pg table{border-collapse:collapse;width:100%;font-size:.88rem}
-.pg th,.pg td{padding:.42rem .8rem .42rem 0;text-align:left;vertical-align:top;
-border-bottom:1px solid var(--line)}
-.pg tbody th{font-weight:600;overflow-wrap:anywhere;min-width:9rem}
-.pg thead th{color:var(--soft);font-weight:600;font-size:.8rem;white-space:nowrap}
-.pg th button{all:unset;cursor:pointer;color:inherit;font:inherit;padding:.2rem 0}
-.pg th button:hover{text-decoration:underline}
-.pg :focus-visible{outline:2px solid var(--accent);outline-offset:2px}
-.pg .number{font-variant-numeric:tabular-nums;white-space:nowrap}
-.pg .badge{font-size:.72rem;font-weight:600;border:1px solid currentColor;border-radius:99px;
-padding:.05rem .5rem;white-space:nowrap}
-.pg .good{color:var(--good)}.pg .bad{color:var(--bad)}
-.pg .bar{display:block;width:8.5rem;height:.6rem}.pg .bar line{stroke:currentColor}
-.pg .empty{padding:2.2rem 1rem;text-align:center;color:var(--soft);
-border:1px dashed var(--line);border-radius:8px}
-.pg .pages{display:flex;flex-wrap:wrap;gap:.8rem;align-items:center;margin:.8rem 0;
-font-size:.88rem}
-.pg .pages button{all:unset;cursor:pointer;color:var(--accent);text-decoration:underline}
-.pg .pages button[disabled]{color:var(--soft);cursor:default;text-decoration:none}
-.pg ul.checks{list-style:none;padding:0;margin:.6rem 0}.pg ul.checks li{margin:.25rem 0}
-.pg ul.checks .reason{display:block;padding-left:1.5rem;overflow-wrap:anywhere}
-.pg blockquote{margin:.6rem 0;padding:.1rem 0 .1rem .9rem;border-left:3px solid var(--line);
-max-width:46rem;white-space:pre-wrap;overflow-wrap:anywhere}
-.pg caption{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
-.pg-plot{min-height:14rem}.board-list{min-height:20rem}
-footer{opacity:.8}
-@media (max-width:40rem){.pg table{font-size:.82rem}.pg th,.pg td{padding-right:.6rem}
-.pg tbody th{min-width:7rem}.pg .bar{width:5rem}}
-@media (prefers-reduced-motion:reduce){*{transition:none!important;animation:none!important}}
-"""
+STYLES = Path(__file__).parent / "looks.css"
 
 CLICKS = """
 element.addEventListener('click', event => {
@@ -106,6 +68,7 @@ const draw = () => {
                       font: {color: style.getPropertyValue('--body-text-color').trim()}};
   Plotly.newPlot(place, {data, layout: {...layout, font, hoverlabel}, frames,
                  config: {responsive: true, displaylogo: false, modeBarButtons: [['toImage']]}});
+  new ResizeObserver(() => Plotly.Plots.resize(place)).observe(place);
   place.on('plotly_click', event => {
     const point = event.points[0];
     trigger('select', {point: JSON.stringify(point.customdata ?? null)});
@@ -124,13 +87,18 @@ def figure(label: str, value: go.Figure | None = None) -> gr.HTML:
         js_on_load=_DRAWING,
         head=f'<script src="{PLOTLY}"></script>',
         elem_classes="pg",
+        apply_default_css=False,
     )
 
 
 def html(value: str | Callable[..., str] = "", clicks: bool = False, **options: Any) -> gr.HTML:
     """A part of a page in our own markup."""
     return gr.HTML(
-        value, js_on_load=CLICKS if clicks else None, elem_classes=["pg"], padding=False, **options
+        value,
+        js_on_load=CLICKS if clicks else None,
+        elem_classes=["pg"],
+        apply_default_css=False,
+        **options,
     )
 
 

@@ -47,7 +47,7 @@ def create_app(
         blocks,
         path="/",
         theme=looks.THEME,
-        css=looks.CSS,
+        css_paths=looks.STYLES,
         max_file_size=LARGEST_UPLOAD,
         footer_links=["api"],
         show_error=True,
@@ -94,21 +94,32 @@ def _blocks(
     board: Board, ranker: Ranker, corpus: Path | None, models: str, space: bool
 ) -> gr.Blocks:
     with gr.Blocks(title="ProgressGym leaderboard", analytics_enabled=False) as blocks:
-        gr.Navbar(main_page_name="Board")
+        _navigation()
         listing.build(board, blocks)
     with blocks.route("Trajectories", "trajectories") as page:
+        _navigation()
         trajectories.build(board, page)
     with blocks.route("Algorithm", "algorithm") as page:
+        _navigation()
         algorithm.build(board, page)
     with blocks.route("Playground", "playground"):
+        _navigation()
         playground.build(models)
     with blocks.route("Texts", "texts"):
+        _navigation()
         texts.build(corpus)
     with blocks.route("Submit", "submit"):
+        _navigation()
         submit.build(board, ranker.wake, space)
     with blocks.route("About", "about"):
+        _navigation()
         about.build()
     return blocks.queue(max_size=512)
+
+
+def _navigation() -> None:
+    """Every page calls the first one by the same name."""
+    gr.Navbar(main_page_name="Board")
 
 
 def _add_files(app: FastAPI, board: Board) -> None:

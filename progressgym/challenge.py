@@ -305,7 +305,7 @@ class Challenge(gymnasium.Env[Observation, Policy]):
             initial_items=measure(self.frozen_model(), self.probe).items.tolist(),
             steps=self._records,
         )
-        result.scores = result.compute_scores()
+        result.scores, result.digest = result.compute_scores(), result.compute_digest()
         return result
 
     def run_spec(self, algorithm: str, parameters: dict[str, Any] | None, seed: int) -> RunSpec:

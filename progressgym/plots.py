@@ -28,6 +28,7 @@ SKILL_RANGE = (-1.0, 1.2)
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _SYMBOLS = ("circle", "square", "diamond", "cross", "star", "hexagon", "pentagon")
 _DASHES = ("solid", "dash", "dot", "dashdot")
+_TAILS = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
 _GREY, _GRID = "#808080", "rgba(128,128,128,0.25)"
 _CLEAR = "rgba(0,0,0,0)"
 LEGEND = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "bgcolor": _CLEAR}
@@ -333,12 +334,32 @@ def policy_errors(bands: ValueBands, limit: float | None = None) -> go.Figure:
 def value_bands(stances: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Value, low and high, shape (3, steps, 19); the same resamples serve every model."""
     counts = draws(len(labels), seed=0)
-    tails = [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
     rows = []
     for row in stances:
         resampled = sigmoid(contrasts(row, labels, counts))
-        low, high = np.percentile(resampled, tails, axis=0)
+        low, high = np.percentile(resampled, _TAILS, axis=0)
         rows.append([sigmoid(contrasts(row, labels)), low, high])
+    return np.array(rows).transpose(1, 0, 2)
+
+
+def change_bands(stances: np.ndarray, start: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Change of the values since ``start`` with bands, shape (3, steps, 19).
+
+    Both are resampled together, so that what a scenario adds to both cancels: changes are far
+    better known than values.
+
+    Args:
+        stances: shape (steps, scenarios).
+        start: shape (scenarios,).
+        labels: shape (scenarios, 19).
+    """
+    counts = draws(len(labels), seed=0)
+    before, resampled_before = (sigmoid(contrasts(start, labels, c)) for c in (None, counts))
+    rows = []
+    for row in stances:
+        resampled = sigmoid(contrasts(row, labels, counts)) - resampled_before
+        low, high = np.percentile(resampled, _TAILS, axis=0)
+        rows.append([sigmoid(contrasts(row, labels)) - before, low, high])
     return np.array(rows).transpose(1, 0, 2)
 
 

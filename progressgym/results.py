@@ -144,6 +144,7 @@ class RunResult(BaseModel):
             or the simulated human where there is one.
         steps: in order.
         scores: recomputed on demand by :meth:`compute_scores`.
+        digest: see :meth:`compute_digest`; None in files that have none.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -157,6 +158,7 @@ class RunResult(BaseModel):
     initial_items: Items
     steps: list[Step] = Field(min_length=1)
     scores: Scores | None = None
+    digest: str | None = None
 
     @model_validator(mode="after")
     def _alike(self) -> RunResult:
@@ -208,6 +210,16 @@ class RunResult(BaseModel):
             skill_by_step=skill_by_step(trajectory),
             skill_by_dimension=skill_by_dimension(trajectory),
             **self._scores_of_challenge(trajectory),
+        )
+
+    def compute_digest(self) -> str:
+        """sha256 of everything but scores and times: shows damage and careless changes.
+
+        It is no signature: who changes a file on purpose can compute it anew.
+        """
+        untimed = {"__all__": {"seconds"}}
+        return sha256_json(
+            self.model_dump(mode="json", exclude={"scores": True, "digest": True, "steps": untimed})
         )
 
     def _scores_of_challenge(self, trajectory: Trajectory) -> dict[str, Any]:

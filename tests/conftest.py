@@ -8,6 +8,8 @@ import pytest
 
 from progressgym.timeline import Timeline
 
+pytest_plugins = ["board_fixtures"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:

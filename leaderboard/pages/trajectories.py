@@ -19,6 +19,7 @@ from progressgym.plots import (
     HUMAN,
     band_traces,
     blank_figure,
+    change_bands,
     plain_text,
     target_eras,
     value_bands,
@@ -34,6 +35,7 @@ from .listing import track_choices
 
 USUAL = ("cause_death", "restrict_freedom", "authority_respect", "modern")
 MOST_DIMENSIONS, MOST_ALGORITHMS = 8, 5
+CHANGE, VALUE = "change since the first era", "value"
 _ALGORITHM_COLOURS = [colour for colour in COLOURS if colour != HUMAN]
 
 
@@ -56,7 +58,9 @@ def build(board: Board, page: gr.Blocks) -> None:
             multiselect=True,
             max_choices=MOST_DIMENSIONS,
         )
-    eras = gr.CheckboxGroup([], label="Eras")
+    with gr.Row():
+        eras = gr.CheckboxGroup([], label="Eras", scale=3)
+        what = gr.Radio([CHANGE, VALUE], value=CHANGE, label="Show", scale=1)
     lines = looks.figure("Values by era, of humans and policies")
     behind = looks.html("<p class='soft'>Click a point: its scenarios appear here.</p>")
     looks.html(
@@ -64,7 +68,7 @@ def build(board: Board, page: gr.Blocks) -> None:
         "components of the nineteen contrasts). Press play to go through time.</p>"
     )
     map_ = looks.figure("Map of value vectors through time")
-    inputs = [track, algorithms, dimensions, eras]
+    inputs = [track, algorithms, dimensions, eras, what]
     options: Any = {"queue": False, "show_progress": "minimal", "api_visibility": "private"}
 
     def begin(request: gr.Request) -> list[Any]:
@@ -78,7 +82,7 @@ def build(board: Board, page: gr.Blocks) -> None:
         named = _algorithms(board, track)
         first = [value for _, value in named[:2]]
         names = _eras(board, track, first)
-        drawn = draw(track, first, list(USUAL), names)
+        drawn = draw(track, first, list(USUAL), names, CHANGE)
         return [
             gr.Dropdown(named, value=first),
             gr.CheckboxGroup(names, value=names),
@@ -86,13 +90,17 @@ def build(board: Board, page: gr.Blocks) -> None:
         ]
 
     def draw(
-        track: str | None, algorithms: list[int], dimensions: list[str], eras: list[str]
+        track: str | None,
+        algorithms: list[int],
+        dimensions: list[str],
+        eras: list[str],
+        what: str,
     ) -> list[str | None]:
         runs = _runs(board, track, algorithms)
         if not runs or not dimensions or len(eras) < 2:
             return [None, None]
         return [
-            _lines(runs, dimensions[:MOST_DIMENSIONS], eras).to_json(),
+            _lines(runs, dimensions[:MOST_DIMENSIONS], eras, what == CHANGE).to_json(),
             _map(runs, eras).to_json(),
         ]
 
@@ -105,7 +113,7 @@ def build(board: Board, page: gr.Blocks) -> None:
 
     page.load(begin, None, [track, algorithms, eras, lines, map_], **options)
     track.input(entered, track, [algorithms, eras, lines, map_], **options)
-    for control in (algorithms, dimensions, eras):
+    for control in (algorithms, dimensions, eras, what):
         control.input(draw, inputs, [lines, map_], **options)
     lines.select(explain, [track, algorithms], behind, **options)
 
@@ -140,9 +148,9 @@ def _stances(runs: Sequence[RunResult]) -> np.ndarray:
 
 
 def _lines(
-    runs: dict[int, list[RunResult]], dimensions: Sequence[str], eras: Sequence[str]
+    runs: dict[int, list[RunResult]], dimensions: Sequence[str], eras: Sequence[str], change: bool
 ) -> go.Figure:
-    """A panel a dimension: the humans' values and those of each algorithm."""
+    """A panel a dimension: the humans' values, or their change, and those of each algorithm."""
     first = next(iter(runs.values()))[0]
     every = target_eras(first)
     steps = [i for i, era in enumerate(every) if era in eras]
@@ -152,16 +160,16 @@ def _lines(
         rows, columns, subplot_titles=[title(d) for d in dimensions],
         horizontal_spacing=0.09, vertical_spacing=min(0.16, 0.5 / rows),
     )  # fmt: skip
-    look = blank_figure(90 + 250 * rows, {"l": 44, "r": 10, "t": 60, "b": 40}, {}, {})
+    look = blank_figure(90 + 250 * rows, {"l": 50, "r": 10, "t": 40, "b": 70}, {}, {})
     figure.update_layout(look.layout)
     figure.update_xaxes(look.layout.xaxis)
-    figure.update_yaxes(look.layout.yaxis, tickformat=".2f")
+    figure.update_yaxes(look.layout.yaxis, tickformat="+.2f" if change else ".2f")
     sides: list[tuple[int, str, np.ndarray, str]] = [
-        (0, "human", value_bands(first.trajectory.target[steps], first.labels), HUMAN)
+        (0, "human", _bands(first, first.trajectory.target[steps], change), HUMAN)
     ]
     for index, (number, own) in enumerate(runs.items()):
         name = f"{plain_text(own[0].spec.algorithm)} (#{number})"
-        bands = value_bands(_stances(own)[steps], own[0].labels)
+        bands = _bands(own[0], _stances(own)[steps], change)
         colour = _ALGORITHM_COLOURS[index % len(_ALGORITHM_COLOURS)]
         sides.append((number, name, bands, colour))
     names = [every[i] for i in steps]
@@ -175,16 +183,22 @@ def _lines(
             line.customdata = [
                 {"at": [number or next(iter(runs)), step, dimension]} for step in steps
             ]
-            line.hovertemplate = "%{x} · %{y:.3f}"
+            line.hovertemplate = "%{x} · %{y:+.3f}" if change else "%{x} · %{y:.3f}"
             for trace in (band, line):
                 trace.legendgroup = name
                 trace.showlegend = place == 0 and trace is line
                 figure.add_trace(trace, row=place // columns + 1, col=place % columns + 1)
     figure.update_layout(
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "yref": "container", "x": 0},
+        legend={"orientation": "h", "y": 0.0, "yanchor": "bottom", "yref": "container", "x": 0},
         hovermode="closest",
     )
     return figure
+
+
+def _bands(run: RunResult, stances: np.ndarray, change: bool) -> np.ndarray:
+    if change:
+        return change_bands(stances, run.trajectory.frozen, run.labels)
+    return value_bands(stances, run.labels)
 
 
 def _map(runs: dict[int, list[RunResult]], eras: Sequence[str]) -> go.Figure:
