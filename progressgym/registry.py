@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
@@ -36,6 +37,7 @@ _GROUPS: dict[Kind, str] = {
 }
 _entries: dict[Kind, dict[str, Callable[..., Any]]] = {kind: {} for kind in _GROUPS}
 _loaded: set[Kind] = set()
+_loading = threading.RLock()
 
 
 def register(kind: Kind, name: str) -> Callable[[Registered], Registered]:
@@ -140,13 +142,14 @@ def _construct(kind: Kind, name: str, given: dict[str, Any]) -> Any:
 
 
 def _load(kind: Kind) -> None:
-    if kind in _loaded:
-        return
-    _loaded.add(kind)
-    for point in importlib.metadata.entry_points(group=_GROUPS[kind]):
-        try:
-            point.load()
-        except Exception as error:  # a broken plug-in must not take the others down
-            if point.value.startswith("progressgym.") or "pytest" in sys.modules:
-                raise
-            warnings.warn(f"Plug-in {point.value} failed to load: {error!r}", stacklevel=2)
+    with _loading:  # a second thread waits until all are there
+        if kind in _loaded:
+            return
+        _loaded.add(kind)
+        for point in importlib.metadata.entry_points(group=_GROUPS[kind]):
+            try:
+                point.load()
+            except Exception as error:  # a broken plug-in must not take the others down
+                if point.value.startswith("progressgym.") or "pytest" in sys.modules:
+                    raise
+                warnings.warn(f"Plug-in {point.value} failed to load: {error!r}", stacklevel=2)

@@ -105,3 +105,16 @@ assert "progressgym.algorithms.baselines" in sys.modules, loaded()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_two_threads_that_look_something_up_first_both_find_it() -> None:
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+import progressgym as pg
+
+with ThreadPoolExecutor(8) as pool:
+    made = list(pool.map(lambda _: pg.make("follow", models="tiny").name, range(8)))
+assert made == ["follow"] * 8
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
