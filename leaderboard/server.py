@@ -47,7 +47,7 @@ def create_app(
         blocks,
         path="/",
         theme=looks.THEME,
-        css_paths=looks.STYLES,
+        head=f"<style>{looks.STYLES.read_text()}</style>",  # gradio would prefix its selectors
         max_file_size=LARGEST_UPLOAD,
         footer_links=["api"],
         show_error=True,
@@ -157,11 +157,13 @@ def _add_files(app: FastAPI, board: Board) -> None:
         return Response(content, media_type="application/gzip")
 
     @app.middleware("http")
-    async def refuse_large(request: Request, forward: Any) -> Response:
-        """Uploads are refused by their announced size, before a byte of them is read."""
+    async def guard(request: Request, forward: Any) -> Response:
+        """Refuse uploads by their announced size, before a byte is read; and unknown pages."""
         length = request.headers.get("content-length", "0")
         if not length.isdigit() or int(length) > LARGEST_UPLOAD * MOST_FILES // 4:
             return Response("Too large.", status_code=413)
+        if request.url.path == "/" and "page" in request.query_params:
+            return Response("No such page.", status_code=404)  # gradio would fail to look it up
         answer = await forward(request)
         answer.headers["X-Content-Type-Options"] = "nosniff"
         return answer

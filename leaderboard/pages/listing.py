@@ -82,7 +82,7 @@ def build(board: Board, page: gr.Blocks) -> None:
         view = {
             "sort": asked.get("sort", "skill"),
             "descending": _BOOLEAN.get(asked.get("descending", "1"), True),
-            "page": int(asked["page"]) if asked.get("page", "").isdigit() else 1,
+            "page": int(asked["p"]) if asked.get("p", "").isdigit() else 1,
             "picked": [int(x) for x in asked.get("picked", "").split(",") if x.isdigit()],
         }
         if view["sort"] not in SORTABLE:
@@ -123,8 +123,8 @@ def build(board: Board, page: gr.Blocks) -> None:
     )
     options: Any = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     track.input(switch, inputs, outputs, **options)
-    for control in (search, shown, columns):
-        control.input(refresh, inputs, outputs, **options)
+    typed = [search.input, search.submit, search.blur, shown.input, columns.input]
+    gr.on(typed, refresh, inputs, outputs, trigger_mode="always_last", **options)
     listing.select(act, inputs, outputs, **options)
 
 
@@ -186,10 +186,11 @@ def _shown(
 
 def _query(track: str, view: View, flags: list[str], names: list[str], picked: list[int]) -> str:
     """The address that restores a view."""
-    values = {k: v for k, v in asdict(view).items() if k in ("search", "sort", "page")}
+    values = {k: v for k, v in asdict(view).items() if k in ("search", "sort")}
     entries = {
         "track": track,
         **values,
+        "p": view.page,  # gradio has a "page" of its own
         "descending": int(view.descending),
         "show": ",".join(flags),
         "columns": ",".join(names),
