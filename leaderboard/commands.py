@@ -252,11 +252,11 @@ def submit(
 
     Example: progressgym submit results/follow/mine --card card.yaml --board http://127.0.0.1:7860
     """
-    from . import client
     from .card import Card
+    from .client import Session
 
     read = Card.load(card)
-    answer = client.submit(board, token, read.model_dump_json(), _files(results))
+    answer = Session(board).submit(token, read.model_dump_json(), _files(results))
     if as_json:
         print_json(answer)
     else:

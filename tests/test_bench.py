@@ -19,7 +19,9 @@ from progressgym.storage import cache_folder
 
 
 def test_the_built_in_benchmarks_are_registered_as_anyone_could() -> None:
-    assert registry.names("benchmark") == ["corpora", "dpo", "growth", "measure", "memory"]
+    assert registry.names("benchmark") == [
+        "board", "corpora", "dpo", "growth", "measure", "memory",
+    ]  # fmt: skip
 
 
 def test_an_unknown_benchmark_is_named_with_the_nearest(

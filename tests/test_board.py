@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 from board_fixtures import card, copy_of, file_of, moved, played, sealed
-from progressgym.leaderboard import client
 from progressgym.leaderboard.board import Board, RefusedError, View
 from progressgym.leaderboard.card import EXAMPLE
+from progressgym.leaderboard.client import Session
 from progressgym.leaderboard.verify import recheck, rerun
 from typer.testing import CliRunner
 
@@ -308,7 +308,7 @@ def test_submitting_by_command_to_a_served_board(
         with pytest.raises(urllib.error.HTTPError, match="413"):
             urllib.request.urlopen(large, timeout=10)
     with pytest.raises(ProgressGymError, match="did not take the submission"):
-        client.submit(address, token, CARD, paths)
+        Session(address).submit(token, CARD, paths)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
@@ -321,7 +321,7 @@ def test_a_killed_server_loses_nothing_that_it_acknowledged(
 
     def submit(path: Path) -> None:
         try:
-            answer = client.submit(address, token, CARD, [path])
+            answer = Session(address).submit(token, CARD, [path])
         except ProgressGymError:
             return
         assert answer["accepted"], answer
