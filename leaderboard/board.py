@@ -120,7 +120,7 @@ class Board:
         standings = _standing_rows(runs)
         first = runs[0].result
         with self.store.writing() as to:
-            _refuse_known(to, rows)
+            _refuse_known(to, rows, first.cheats)
             number = to.execute(
                 "INSERT INTO submissions (at, submitter, name, card, parameters, cheats, status) "
                 "VALUES (?, ?, ?, ?, ?, ?, 'checked')",
@@ -343,13 +343,16 @@ def _touch(to: sqlite3.Connection, submission: int) -> None:
     )
 
 
-def _refuse_known(to: sqlite3.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """The same run, or the same numbers under another name, are taken only once."""
+def _refuse_known(to: sqlite3.Connection, rows: Sequence[Mapping[str, Any]], cheats: bool) -> None:
+    """The same run, or the same numbers under another name, are taken only once.
+
+    Upper bounds, which do not rank, may have the same numbers: two can copy the same human.
+    """
     for row in rows:
         twin = to.execute(
             "SELECT submission, digest FROM runs JOIN submissions ON submissions.id = submission "
-            "WHERE (digest = ? OR numbers = ?) AND status != 'withdrawn' LIMIT 1",
-            [row["digest"], row["numbers"]],
+            "WHERE (digest = ? OR (numbers = ? AND NOT ?)) AND status != 'withdrawn' LIMIT 1",
+            [row["digest"], row["numbers"], cheats],
         ).fetchone()
         if twin:
             same = "run" if twin["digest"] == row["digest"] else "numbers, under another name,"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from progressgym.leaderboard.card import Card
 
 import progressgym as pg
 
@@ -67,3 +68,9 @@ def test_the_sweep_example(small_yaml: Path, tmp_path: Path, what: list[str], fi
     assert len(lines) == 2
     assert lines[0].startswith(first)
     assert (tmp_path / "sweep.html").is_file()
+
+
+def test_the_documented_card_is_one() -> None:
+    text = (ROOT / "docs" / "leaderboard.md").read_text()
+    (card,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    assert Card.parse(card).name == "my-algorithm"

@@ -1,0 +1,75 @@
+"""The reference results: what they say, recomputed from their matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from progressgym.leaderboard.board import Board
+from progressgym.leaderboard.reference import add_reference, reference_files
+
+from progressgym.comparison import draw_skill, interval_of
+from progressgym.results import RunResult
+
+FILES = reference_files()
+
+
+def results(challenge: str, algorithm: str) -> list[RunResult]:
+    return [
+        RunResult.load(path)
+        for path in FILES.get(algorithm, [])
+        if path.parents[2].name == challenge
+    ]
+
+
+def skill(runs: Sequence[RunResult]) -> tuple[float, float | None]:
+    """Mean skill and the low end of its interval."""
+    interval = interval_of(*draw_skill(runs))
+    assert interval.value is not None
+    return interval.value, interval.low
+
+
+def test_they_are_what_their_names_say_and_unchanged() -> None:
+    assert FILES
+    for name, paths in FILES.items():
+        for path in paths:
+            one = RunResult.load(path)
+            assert one.digest == one.compute_digest(), path
+            assert one.spec.algorithm == name
+            assert one.spec.settings["preset"] == "standard"
+            assert path.parts[-4:-1] == (one.spec.challenge, name, f"seed-{one.spec.seed}")
+
+
+def test_frozen_is_0_and_the_oracle_1_by_definition() -> None:
+    assert skill(results("follow", "frozen"))[0] == pytest.approx(0, abs=1e-9)
+    assert skill(results("follow", "oracle"))[0] >= 0.95
+
+
+def test_lifelong_dpo_follows_clear_of_0() -> None:
+    runs = results("follow", "lifelong-dpo")
+    assert len(runs) >= 3
+    value, low = skill(runs)
+    assert low is not None
+    assert value > low > 0
+
+
+def test_who_answers_as_the_first_era_locks_in_more_than_the_oracle() -> None:
+    def index(algorithm: str) -> float:
+        found = [run.compute_scores().lock_in for run in results("coevolve", algorithm)]
+        return float(np.mean([one.value for one in found if one and one.value is not None]))
+
+    assert index("frozen") > index("oracle") + 0.5
+
+
+def test_a_new_board_begins_with_them(tmp_path: Path) -> None:
+    board = Board(tmp_path)
+    add_reference(board)
+    add_reference(board)  # only once
+    submissions = board.store.read("SELECT name, status FROM submissions")
+    assert sorted(row["name"] for row in submissions) == list(FILES)
+    assert {row["status"] for row in submissions} == {"checked"}
+    rows, _ = board.rows(next(t["id"] for t in board.tracks() if t["challenge"] == "follow"))
+    assert [row["name"] for row in rows if row["rank"] == 1] == ["lifelong-dpo"]
+    assert {row["name"] for row in rows if row["rank"] is None} == {"oracle", "persistence"}
