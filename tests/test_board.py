@@ -344,3 +344,30 @@ def test_a_killed_server_loses_nothing_that_it_acknowledged(
     assert {row["rank"] for row in again.rows(again.tracks()[0]["id"])[0]} == set(
         range(1, count(again, "submissions") + 1)
     )
+
+
+def test_on_a_space_visitors_sign_in_instead_of_having_tokens(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from fastapi.testclient import TestClient
+from progressgym.leaderboard.board import Board
+from progressgym.leaderboard.server import create_app
+
+client = TestClient(create_app(Board(Path(sys.argv[1])), space=True))
+assert client.get("/").status_code == 200
+page = client.get("/submit").text
+assert "Sign in with Hugging Face" in page
+"""
+    account = {
+        "SYSTEM": "spaces", "SPACE_ID": "someone/board", "SPACE_HOST": "someone-board.example",
+        "OAUTH_CLIENT_ID": "a", "OAUTH_CLIENT_SECRET": "b", "OAUTH_SCOPES": "openid profile",
+        "OPENID_PROVIDER_URL": "https://huggingface.co",
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**os.environ, **account},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

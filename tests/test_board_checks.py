@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -229,6 +230,8 @@ def test_cards_that_are_not_complete(change: tuple[str, str], reason: str) -> No
 
 # Fuzzing ----------------------------------------------------------------------------------------
 
+EXAMPLES = int(os.environ.get("PROGRESSGYM_FUZZ", "150"))
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
@@ -264,7 +267,7 @@ def check_fuzzed(board: Board, entries: dict[str, Any]) -> None:
 
 
 @settings(
-    max_examples=150,
+    max_examples=EXAMPLES,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
