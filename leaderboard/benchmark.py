@@ -23,8 +23,9 @@ from progressgym.runner import Cell, run
 from progressgym.values.vector import ValueVector
 
 from . import client
-from .board import Board, packed
+from .board import Board
 from .card import EXAMPLE
+from .entries import packed
 from .humans import measure_humans
 from .server import create_app
 

@@ -145,10 +145,12 @@ def add(
 
     Example: progressgym leaderboard add results/follow/mine --card card.yaml --who ada
     """
+    from progressgym.results import required_results
+
     from .card import Card
 
     board = _board(folder, must_exist=False)
-    files = {str(path): path.read_bytes() for path in _files(results)}
+    files = {str(path): path.read_bytes() for path in required_results(results)}
     number = board.submit(Card.load(card), files, who or _maintainer())
     out.print(f"Submission {number} is on the board.")
 
@@ -252,11 +254,13 @@ def submit(
 
     Example: progressgym submit results/follow/mine --card card.yaml --board http://127.0.0.1:7860
     """
+    from progressgym.results import required_results
+
     from .card import Card
     from .client import Session
 
     read = Card.load(card)
-    answer = Session(board).submit(token, read.model_dump_json(), _files(results))
+    answer = Session(board).submit(token, read.model_dump_json(), required_results(results))
     if as_json:
         print_json(answer)
     else:
@@ -273,20 +277,3 @@ def _print_answer(answer: dict[str, Any]) -> None:
     err.print("Refused; nothing was stored.")
     for check in failed:
         err.print(f"  {check['name']}: {check['reason']}", markup=False, highlight=False)
-
-
-def _files(paths: list[Path]) -> list[Path]:
-    """Result files among files and folders.
-
-    Raises:
-        UsageError: a path that is not there, or no results.
-    """
-    from progressgym.results import find_results
-
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"No such folder or file: {path}.")
-    found = find_results(paths)
-    if not found:
-        raise UsageError(f"No result.json below {', '.join(map(str, paths))}.")
-    return found

@@ -337,3 +337,17 @@ def find_results(folders: Sequence[Path]) -> list[Path]:
             {folder} if folder.is_file() else {p for name in _NAMES for p in folder.rglob(name)}
         )
     return sorted(found)
+
+
+def required_results(folders: Sequence[Path]) -> list[Path]:
+    """The same, of which there has to be at least one.
+
+    Raises:
+        UsageError: a folder is missing, or there are no results.
+    """
+    for folder in folders:
+        if not folder.exists():
+            raise UsageError(f"No such folder or file: {folder}.")
+    if found := find_results(folders):
+        return found
+    raise UsageError(f"No result.json below {', '.join(map(str, folders))}.")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from progressgym.leaderboard.board import Board, packed
+from progressgym.leaderboard.board import Board
 from progressgym.leaderboard.card import EXAMPLE, Card
+from progressgym.leaderboard.entries import packed
 from progressgym.leaderboard.humans import measure_humans
 
 from progressgym.results import RunResult, Step

@@ -278,15 +278,9 @@ def _load_results(folders: list[Path]) -> dict[Path, RunResult]:
     Raises:
         UsageError: a folder is missing, or there are none.
     """
-    from ..results import RunResult, find_results
+    from ..results import RunResult, required_results
 
-    for folder in folders:
-        if not folder.exists():
-            raise UsageError(f"No such folder or file: {folder}.")
-    paths = find_results(folders)
-    if not paths:
-        raise UsageError(f"No result.json below {', '.join(map(str, folders))}.")
-    return {path: RunResult.load(path) for path in paths}
+    return {path: RunResult.load(path) for path in required_results(folders)}
 
 
 def _described(kind: Any, name: str) -> dict[str, Any]:
