@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import sqlite3
 import threading
@@ -19,7 +18,7 @@ from progressgym.results import RunResult
 
 from .card import Card
 from .checks import Check, Checked, check_submission
-from .entries import run_row, standing_rows, track_of
+from .entries import run_row, standing_rows, track_of, unpacked
 from .humans import Humans, known_humans
 from .store import Store, log, now
 from .uploads import MOST_FILES, read_result
@@ -299,8 +298,7 @@ class Board:
         )
         found: dict[int, list[RunResult]] = {number: [] for number in submissions}
         for row in rows:
-            text = gzip.decompress(row["content"])
-            found[row["submission"]].append(RunResult.model_validate_json(text))
+            found[row["submission"]].append(unpacked(row["content"]))
         return found
 
 

@@ -56,10 +56,6 @@ class Checked:
     humans: Humans
 
 
-class Refusal(Exception):  # noqa: N818, it is no error of the board
-    """A check failed; the text says why."""
-
-
 def check_submission(
     card: Card | None, results: Sequence[RunResult], known: Sequence[Humans]
 ) -> tuple[list[Check], list[Checked]]:
@@ -90,7 +86,7 @@ def _check_run(
     found: dict[str, Any] = {}
 
     def models() -> None:
-        found["humans"] = _humans_of(result, known)
+        found["humans"] = humans_of(result, known)
 
     def specification() -> None:
         found["env"] = _challenge_of(result, found["humans"])
@@ -107,8 +103,11 @@ def _check_run(
             ("scenarios and frames", lambda: _bank(result, found["env"])),
             ("all eras, in order", lambda: _eras(result, found["env"])),
             ("item matrices", lambda: _shapes(result)),
-            ("humans as the board measured them", lambda: _plausible(result, **_both(found))),
-            ("no copy of a human", lambda: _no_copy(result, **_both(found))),
+            (
+                "humans as the board measured them",
+                lambda: _plausible(result, found["env"], found["humans"]),
+            ),
+            ("no copy of a human", lambda: _no_copy(result, found["env"], found["humans"])),
             ("rewards and questions", lambda: _rewards(result, found["env"])),
             ("scores as the matrices give them", scores),
         ]
@@ -118,15 +117,11 @@ def _check_run(
         passed(Checked(whole, found["env"], found["humans"]))
 
 
-def _both(found: dict[str, Any]) -> dict[str, Any]:
-    return {"env": found["env"], "humans": found["humans"]}
-
-
 def _steps(steps: Sequence[tuple[str, Callable[[], None]]]) -> Iterator[Check]:
     for name, step in steps:
         try:
             step()
-        except (Refusal, UsageError) as refusal:
+        except UsageError as refusal:
             yield Check(name, False, str(refusal))
             return
         yield Check(name, True)
@@ -134,7 +129,7 @@ def _steps(steps: Sequence[tuple[str, Callable[[], None]]]) -> Iterator[Check]:
 
 def _refuse_if(wrong: bool, reason: str) -> None:
     if wrong:
-        raise Refusal(reason)
+        raise UsageError(reason)
 
 
 def _one_algorithm(card: Card | None, results: Sequence[RunResult]) -> None:
@@ -168,8 +163,12 @@ def _unchanged(result: RunResult) -> None:
     )
 
 
-def _humans_of(result: RunResult, known: Sequence[Humans]) -> Humans:
-    """The board's measurements of the models that a run names by their hashes."""
+def humans_of(result: RunResult, known: Sequence[Humans]) -> Humans:
+    """The board's measurements of the models that a run names by their hashes.
+
+    Raises:
+        UsageError: it has none of them.
+    """
     base, eras = (result.manifest.get(name) for name in ("base_sha256", "humans_sha256"))
     instrument = result.spec.settings.get("instrument")
     for humans in known:
@@ -181,7 +180,7 @@ def _humans_of(result: RunResult, known: Sequence[Humans]) -> Humans:
         ):
             return humans
     measured = ", ".join(f"{humans.models} ({humans.instrument}s)" for humans in known)
-    raise Refusal(
+    raise UsageError(
         "The hashes of base and humans are none that this board has measured. It has "
         f"{measured or 'none'}."
     )

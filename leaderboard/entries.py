@@ -23,6 +23,11 @@ def packed(result: RunResult) -> bytes:
     return gzip.compress(text.encode(), mtime=0)
 
 
+def unpacked(content: bytes) -> RunResult:
+    """The result that :func:`packed` made these bytes of."""
+    return RunResult.model_validate_json(gzip.decompress(content))
+
+
 def track_of(run: Checked) -> tuple[str, dict[str, Any]]:
     """What runs need to have in common to be ranked together: its id and its description."""
     settings = {**run.result.spec.settings, "models": run.humans.models}

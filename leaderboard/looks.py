@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 import plotly.graph_objects as go
 
+from progressgym.results import format_interval
 from progressgym.values.scores import Interval
 
 PLOTLY = "/assets/plotly.js"
@@ -146,8 +147,6 @@ def number(value: float | None, digits: int = 2) -> str:
 
 def interval(row: Any) -> str:
     """Skill with its interval, and a bar from −1 to 1.2 that shows both."""
-    from progressgym.results import format_interval
-
     value, low, high = row["skill"], row["low"], row["high"]
     text = format_interval(Interval(value=value, low=low, high=high))
     if value is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import subprocess
 import sys
@@ -15,9 +14,10 @@ import numpy as np
 
 from progressgym.errors import ProgressGymError, UsageError
 from progressgym.results import RunResult, RunSpec
-from progressgym.values.vector import contrasts, sigmoid
 
 from .board import Board
+from .checks import humans_of
+from .entries import unpacked
 
 TOLERANCE = 0.01
 """By which a value (0 to 1) of the replayed policy may differ: other processors round otherwise,
@@ -26,7 +26,7 @@ and training carries that on. What another seed changes is several times as much
 
 @dataclass(frozen=True)
 class Comparison:
-    """A run and its replay: largest difference of a value, and of the skill."""
+    """A run and its replay, with the largest difference of a value."""
 
     challenge: str
     seed: int
@@ -79,8 +79,7 @@ def rerun(
     compared = []
     for done, run in enumerate(runs):
         progress(done, len(runs))
-        text = gzip.decompress(board.content(run["id"]))
-        compared.append(_replayed(RunResult.model_validate_json(text), board))
+        compared.append(_replayed(unpacked(board.content(run["id"])), board))
     progress(len(runs), len(runs))
     largest = max(one.difference for one in compared)
     if all(one.same for one in compared):
@@ -93,11 +92,7 @@ def rerun(
 
 
 def _replayed(theirs: RunResult, board: Board) -> Comparison:
-    models = next(
-        humans.models
-        for humans in board.known
-        if humans.base_sha256 == theirs.manifest.get("base_sha256")
-    )
+    models = humans_of(theirs, board.known).models
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, "-m", "progressgym", *_arguments(theirs.spec, models, folder)],
@@ -132,7 +127,5 @@ def _arguments(spec: RunSpec, models: str, folder: str) -> list[str]:
 
 def _difference(theirs: RunResult, ours: RunResult) -> float:
     """Largest difference of a value of the policy, or of the simulated human."""
-    first, second = (
-        sigmoid(contrasts(result.trajectory.policy, result.labels)) for result in (theirs, ours)
-    )
-    return float(np.nanmax(np.abs(first - second)))
+    first, second = (result.trajectory.values()[0] for result in (theirs, ours))
+    return float(np.abs(first - second).max())
