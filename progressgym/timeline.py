@@ -20,7 +20,8 @@ class Era(BaseModel):
         name: short unique name, e.g. ``C013`` (the 13th century, 1201–1300).
         first_year: first year of the period, inclusive.
         last_year: last year of the period, inclusive.
-        model: model folder or hub id of its own; None for the timeline's base.
+        model: model folder, or hub id with or without ``@revision``, of its own; None for the
+            timeline's base.
         adapter: folder of a LoRA adapter on the base, relative to the timeline's file.
     """
 
@@ -47,7 +48,8 @@ class Loading(BaseModel):
         device_map: where the layers go, e.g. ``auto`` to spread them over all GPUs; None for one
             device.
         quantization: ``4bit`` or ``8bit`` weights (bitsandbytes, the extra ``quantization``).
-        revision: of hub ids: a commit, branch or tag.
+        revision: of hub ids that carry none of their own: a commit, branch or tag.
+        trust_remote_code: run Python code that a model brings? Never unless a timeline says so.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +58,8 @@ class Loading(BaseModel):
     device_map: str | None = None
     quantization: Literal["4bit", "8bit"] | None = None
     revision: str | None = None
+    # No part of a timeline's hash where it says nothing.
+    trust_remote_code: bool = Field(default=False, exclude_if=lambda given: not given)
 
 
 class Timeline(BaseModel):
@@ -63,7 +67,7 @@ class Timeline(BaseModel):
 
     Attributes:
         name: short name, e.g. ``smollm2``.
-        base: ``smollm2``, ``tiny``, a model folder or a hub id.
+        base: ``smollm2``, ``tiny``, a model folder, or a hub id with or without ``@revision``.
         eras: at least two, in order of time, without overlap.
         loading: how its models are loaded; adapters and the built-in bases need none of it.
         folder: where relative paths start; set on loading.

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from progressgym.errors import ProgressGymError
 from progressgym.models import fetch
+from progressgym.storage import SEALS
 
 WEIGHTS = bytes(range(256)) * 64
 OTHER_FILES = {"tokenizer.json": '{"model": {}}', "config.json": '{"model_type": "llama"}'}
@@ -146,7 +147,7 @@ def test_damaged_weights_are_made_again(calls: list[Path], damage: Callable[[Pat
 
 
 @pytest.mark.parametrize("damage", [truncate, Path.unlink])
-@pytest.mark.parametrize("name", [*OTHER_FILES, fetch.COMPLETE])
+@pytest.mark.parametrize("name", [*OTHER_FILES, SEALS])
 def test_damage_to_the_other_files_is_repaired(
     calls: list[Path], name: str, damage: Callable[[Path], None]
 ) -> None:

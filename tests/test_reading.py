@@ -63,6 +63,7 @@ def directly(model: nn.Module, encoded: Sequence[Encoded]) -> Tensor:
 # Trees ----------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(SEQUENCES)
 def test_a_tree_holds_every_sequence_and_each_beginning_once(
     sequences: list[tuple[int, ...]],
@@ -182,6 +183,30 @@ def test_an_answer_does_not_depend_on_what_else_is_asked() -> None:
         policy.backbone.logprobs.clear()
         alone = [i for i, (p, _) in enumerate(ASKED) if p == prompt]
         assert torch.equal(policy.encoded_logprobs([ASKED[i] for i in alone]), together[alone])
+
+
+@to_the_last_bit
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_nor_does_it_where_few_tokens_are_read_and_by_many_threads(threads: int) -> None:
+    policy = Policy(tiny_backbone(), era(4).weights)
+    backbone = policy.backbone
+    backbone.pace = backbone.trunk.pace = Pace(threads, 1024, False, 0.0)
+    encoded = [
+        ((start, *range(5, 5 + length)), response)
+        for length in range(1, 40)
+        for start in range(2, 3 + length % 8)
+        for response in ((50,), (60, 70, 80)[: 1 + length % 3])
+    ]
+    together = policy.encoded_logprobs(encoded)
+    chains = [Tree.chain(prompt) for prompt, _ in encoded[::2]]
+    with backbone.pace.threads_set():
+        states = backbone.trunk.compute(chains)
+        for chain, state in zip(chains, states, strict=True):
+            assert torch.equal(backbone.trunk.compute([chain])[0], state)
+    for first in range(0, len(encoded), 2):
+        backbone.logprobs.clear()
+        alone = policy.encoded_logprobs(encoded[first : first + 2])
+        assert torch.equal(alone, together[first : first + 2])
 
 
 @to_the_last_bit

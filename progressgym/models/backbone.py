@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -23,6 +24,7 @@ from .calibration import measured_pace
 from .packing import packed, standing_in
 from .store import StateStore
 from .trunk import Trunk, install_trunk
+from .work import note
 
 SLOT = "policy"
 _PEFT_PREFIX = "base_model.model."  # how peft names the parameters in its files
@@ -42,6 +44,11 @@ class AdapterShape:
     alpha: int = 32
     top_layers: int = 10
 
+    @classmethod
+    def of(cls, layers: int) -> AdapterShape:
+        """That of a base with so many layers: the upper third of them."""
+        return cls(top_layers=max(1, layers // 3))
+
     def peft_config(self, model: PreTrainedModel) -> LoraConfig:
         """The same in peft's words."""
         layers = model.config.num_hidden_layers
@@ -53,6 +60,11 @@ class AdapterShape:
             layers_pattern="layers",
             task_type="CAUSAL_LM",
         )
+
+
+def fitting_device() -> str:
+    """Where models go on this machine, unless their timeline says otherwise."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 class Backbone:
@@ -89,6 +101,7 @@ class Backbone:
         self.peft_config = shape.peft_config(model)
         model.requires_grad_(False)
         model.add_adapter(self.peft_config, SLOT)
+        _keep_adapters_here(model)
         self.pace = measured_pace(model, model.model.layers[0], fingerprint)
         lower = model.config.num_hidden_layers - shape.top_layers
         store = StateStore(self._store_folder(lower), MEMORY_BYTES, DISK_BYTES)
@@ -115,6 +128,16 @@ class Backbone:
         origin += [self.pace.packed]
         return cache_folder() / "trunk" / sha256_json(origin)[:24]
 
+    @property
+    def mixed(self) -> bool:
+        """Is it trained in mixed precision? On a GPU, if its weights are rounded already."""
+        return self.model.device.type == "cuda" and self.model.dtype == torch.bfloat16
+
+    @property
+    def adapter(self) -> Mapping[str, Tensor]:
+        """The slot's parameters, which training changes, by the names of :data:`Weights`."""
+        return self._slot
+
     @contextmanager
     def using(self, weights: Weights, remember: bool = True) -> Iterator[PreTrainedModel]:
         """The model with an adapter's weights in its slot.
@@ -140,7 +163,7 @@ class Backbone:
         """The same for reading only: nothing can be trained, and it is faster.
 
         In half precision the adapter stays apart: rounded into the weights it would be lost. So it
-        does where the weights are quantised.
+        does where the weights are quantised or offloaded.
         """
         with self.using(weights) as model, torch.inference_mode():
             if not self._mergeable:
@@ -165,13 +188,15 @@ class Backbone:
     @property
     def _mergeable(self) -> bool:
         layers = (module.get_base_layer() for module in self._adapted.values())
-        return all(layer.weight.dtype == torch.float32 for layer in layers)
+        weights = [layer.weight for layer in layers]
+        return all(w.dtype == torch.float32 and not w.is_meta for w in weights)
 
     def _merge(self, weights: Weights) -> None:
         """Fill the copy of the adapted layers with base plus adapter."""
         fingerprint = weights_fingerprint(self, weights)
         if fingerprint == self._merged_fingerprint:
             return
+        note("switch")
         self._merged_fingerprint = ""
         self._merged.clear()  # first, so that its memory is taken again
         for name, module in self._adapted.items():
@@ -186,27 +211,23 @@ class Backbone:
             parameter.data = weights[name]
 
     def fresh_weights(self, seed: int = 0) -> Weights:
-        """A new adapter that changes nothing yet: A is random, B is zero (LoRA, Hu et al. 2021)."""
-        generator = torch.Generator().manual_seed(seed)
-        weights = {}
-        for name, parameter in self._slot.items():
-            fresh = torch.zeros_like(parameter)
-            if "lora_A" in name:
-                bound = parameter.shape[1] ** -0.5
-                fresh = torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator)
-            weights[name] = fresh.to(parameter)
-        return weights
+        """A new adapter that changes nothing yet."""
+        return fresh_adapter(self._slot, seed)
 
     def load_weights(self, folder: Path) -> Weights:
         """Read an adapter folder in peft's format.
 
         Raises:
-            UsageError: the folder holds no adapter, or one of another shape.
+            UsageError: the folder holds no adapter, a damaged one, or one of another shape.
         """
         path = folder / "adapter_model.safetensors"
         if not path.is_file():
             raise UsageError(f"No adapter in {folder}: expected adapter_model.safetensors.")
-        loaded = load_file(path)
+        try:
+            loaded = load_file(path)
+            same_scale = self._same_scale(folder / "adapter_config.json")
+        except (OSError, SafetensorError, ValueError, AttributeError) as error:
+            raise UsageError(f"The adapter in {folder} is damaged: {error}") from error
         names = set(loaded) | set(self._slot)
         wrong = sorted(
             name
@@ -215,7 +236,7 @@ class Backbone:
             or name not in self._slot
             or loaded[name].shape != self._slot[name].shape
         )
-        if wrong or not self._same_scale(folder / "adapter_config.json"):
+        if wrong or not same_scale:
             detail = f"{len(wrong)} tensors differ, for example {wrong[0]!r}" if wrong else "scale"
             raise UsageError(
                 f"The adapter in {folder} does not fit {self.name}: {detail}. "
@@ -227,7 +248,12 @@ class Backbone:
         """Would peft scale the adapter as this base does? True where no configuration says."""
         if not path.is_file():
             return True
-        config = json.loads(path.read_text())
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise UsageError(f"{path} is not JSON: {error}.") from error
+        if not isinstance(config, dict):
+            raise UsageError(f"{path} is no JSON object.")
         alpha, rank = config.get("lora_alpha", self.shape.alpha), config.get("r", self.shape.rank)
         return (alpha, rank) == (self.shape.alpha, self.shape.rank) and not config.get("use_rslora")
 
@@ -235,16 +261,49 @@ class Backbone:
         self, weights: Weights, folder: Path, dtype: torch.dtype = torch.float32
     ) -> None:
         """Write an adapter folder in peft's format, readable by peft on the plain base."""
-        with atomic_path(folder / "adapter_model.safetensors") as path:
-            save_file(
-                {k: v.detach().to(dtype).cpu().contiguous() for k, v in weights.items()}, path
-            )
-        config = self.peft_config.to_dict()
-        config["base_model_name_or_path"] = self.name
-        write_json(
-            folder / "adapter_config.json",
-            {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()},
+        save_adapter(weights, self.peft_config, self.name, folder, dtype)
+
+
+def _keep_adapters_here(model: PreTrainedModel) -> None:
+    """Where a layer is offloaded, its adapter is not: it is small, and it changes."""
+    for layer in model.modules():
+        if isinstance(layer, LoraLayer) and layer.get_base_layer().weight.is_meta:
+            device = layer.get_base_layer()._hf_hook.execution_device
+            for part in (layer.lora_A[SLOT], layer.lora_B[SLOT]):
+                part.to_empty(device=device)
+
+
+def fresh_adapter(like: Mapping[str, Tensor], seed: int) -> Weights:
+    """A new adapter that changes nothing yet: A is random, B is zero (LoRA, Hu et al. 2021).
+
+    Args:
+        like: one of this shape, precision and place.
+        seed: of A.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    weights = {}
+    for name, parameter in like.items():
+        fresh = torch.zeros_like(parameter)
+        if "lora_A" in name:
+            bound = parameter.shape[1] ** -0.5
+            fresh = torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator)
+        weights[name] = fresh.to(parameter)
+    return weights
+
+
+def save_adapter(
+    weights: Weights, peft_config: LoraConfig, base: str, folder: Path, dtype: torch.dtype
+) -> None:
+    """Write an adapter folder in peft's format; ``base`` is what its base is called there."""
+    with atomic_path(folder / "adapter_model.safetensors") as path:
+        path.write_bytes(  # not save_file, whose errors do not say that the disk is full
+            save({k: v.detach().to(dtype).cpu().contiguous() for k, v in weights.items()})
         )
+    config = {**peft_config.to_dict(), "base_model_name_or_path": base}
+    write_json(
+        folder / "adapter_config.json",
+        {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()},
+    )
 
 
 def weights_fingerprint(backbone: Backbone, weights: Weights) -> str:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
 
 import torch
+from filelock import FileLock
+from threadpoolctl import threadpool_limits
 from torch import nn
 from transformers import PreTrainedModel
 
-from ..storage import cache_folder, sha256_json, write_json
+from ..storage import (
+    cache_folder,
+    keeping_if_possible,
+    make_folder,
+    read_sealed,
+    sha256_json,
+    write_sealed,
+)
 from .packing import can_pack, packed, standing_in
+
+Found = TypeVar("Found")
 
 BATCHES = (512, 1024, 2048)  # tokens of one pass
 LENGTH = 16  # tokens of a row while measuring: about a statement
@@ -54,6 +65,29 @@ class Pace:
                 torch.set_num_threads(before)
 
 
+def pin_threads(threads: int) -> None:
+    """Compute with this many threads from now on, and with no other number where it were faster.
+
+    Their number decides in which order sums are taken, and so the last bits of results.
+    """
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # a number that the user set is left alone
+    threadpool_limits(threads)  # numpy's and scipy's
+    torch.set_num_threads(threads)
+
+
+_assumed: list[Pace] = []
+
+
+@contextmanager
+def assuming(pace: Pace) -> Iterator[None]:
+    """Within the block every base has this pace, measured or not."""
+    _assumed.append(pace)
+    try:
+        yield
+    finally:
+        _assumed.pop()
+
+
 def measured_pace(model: PreTrainedModel, layer: nn.Module, fingerprint: str) -> Pace:
     """The pace of a base on this machine, measured unless the cache has it.
 
@@ -65,18 +99,51 @@ def measured_pace(model: PreTrainedModel, layer: nn.Module, fingerprint: str) ->
         layer: one of its layers, to measure with.
         fingerprint: stands for the base.
     """
-    machine = [torch.get_num_threads(), torch.backends.cpu.get_cpu_capability(), str(model.device)]
-    if model.device.type == "cuda":
-        machine = [torch.cuda.get_device_name()]
+    if _assumed:
+        return _assumed[-1]
+    machine = machine_key(model.device)
     key = sha256_json([fingerprint, str(model.dtype), torch.__version__, machine])
-    path = cache_folder() / "calibration" / f"{key[:24]}.json"
-    try:
-        return Pace(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
-        pace = _measure(model, layer)
-    with suppress(OSError):  # measured again next time
-        write_json(path, asdict(pace))
-    return pace
+    found = calibrated(
+        "pace", key, lambda: asdict(_measure(model, layer)), lambda known: Pace(**known)
+    )
+    return replace(found, threads=0) if _pinned() else found
+
+
+def machine_key(device: torch.device) -> list[Any]:
+    """What makes this machine as fast as it is."""
+    if device.type == "cuda":
+        return [torch.cuda.get_device_name()]
+    return [torch.get_num_threads(), torch.backends.cpu.get_cpu_capability(), str(device)]
+
+
+def calibrated(
+    name: str, key: str, measure: Callable[[], Any], made: Callable[[Any], Found]
+) -> Found:
+    """Something measured of this machine, unless the cache has it.
+
+    Args:
+        name: of what it is.
+        key: hash of everything that it depends on.
+        measure: gives it, JSON-able.
+        made: turns that into what is wanted; what it refuses is measured again.
+    """
+    path = cache_folder() / "calibration" / f"{name}-{key[:24]}.json"
+    with ExitStack() as stack:
+        with suppress(OSError):  # processes that start at once must not decide differently
+            make_folder(path.parent)
+            stack.enter_context(FileLock(path.with_suffix(".lock")))
+        try:
+            return made(read_sealed(path)[0])
+        except (OSError, ValueError, TypeError, KeyError):
+            measured = measure()
+            with keeping_if_possible():
+                write_sealed(path, measured)
+            return made(measured)
+
+
+def _pinned() -> bool:
+    """Did the user set the number of threads?"""
+    return not {"OMP_NUM_THREADS", "MKL_NUM_THREADS"}.isdisjoint(os.environ)
 
 
 def _measure(model: PreTrainedModel, layer: nn.Module) -> Pace:
@@ -105,7 +172,7 @@ def _measure(model: PreTrainedModel, layer: nn.Module) -> Pace:
 
 def _thread_choices(device: torch.device) -> list[int]:
     """All threads, or half of them where two share a core; what the user set is left alone."""
-    if device.type != "cpu" or {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & set(os.environ):
+    if device.type != "cpu" or _pinned():
         return [0]
     threads = torch.get_num_threads()
     return sorted({threads, max(1, threads // 2)}, reverse=True)

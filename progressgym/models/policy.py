@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..errors import UsageError
-from ..pairs import Pair
 from ..storage import sha256_json
 from .backbone import Backbone, Weights, weights_fingerprint
 from .generation import generate
+from .language import LanguageModel
 from .reading import (
     Encoded,
     Layout,
+    Plain,
     at_their_ends,
     by_prompt,
+    head_of,
     in_bulk,
     passes,
     read_states,
     sequence_logprobs,
     side_by_side,
 )
+from .rows import filled
 from .trees import pack
-
-Plain = tuple[tuple[int, ...], tuple[int, ...]]
-"""The same as ``Encoded``, hashable."""
 
 PACK_TOKENS = 128  # of one row when a whole bank is read: long enough to share, short to attend
 _REMEMBERED = 1 << 17  # prompts whose log-probabilities are kept
 
 
-class Policy:
-    """A language model: a shared base and its own adapter.
+class Policy(LanguageModel):
+    """A language model that runs here: a shared base and its own adapter.
 
     Humans of all eras, the AI and the reference model are all policies. Two policies of one base
     share its weights; only their adapters differ.
@@ -47,7 +45,8 @@ class Policy:
         backbone: the shared base.
         weights: adapter weights; None for a fresh adapter, which leaves the base as it is.
         name: what to call it in messages and results.
-        base: the policy that implicit rewards are relative to; None for the bare backbone.
+        base: gives the policy that implicit rewards are relative to, which is loaded only when it
+            is asked for; None for the bare backbone.
     """
 
     def __init__(
@@ -55,7 +54,7 @@ class Policy:
         backbone: Backbone,
         weights: Weights | None = None,
         name: str = "base",
-        base: Policy | None = None,
+        base: Callable[[], Policy] | None = None,
     ) -> None:
         self.backbone = backbone
         self.weights = backbone.fresh_weights() if weights is None else weights
@@ -66,9 +65,14 @@ class Policy:
         return f"Policy({self.name!r} on {self.backbone.name!r})"
 
     @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The base's tokenizer."""
+        return self.backbone.tokenizer
+
+    @property
     def base(self) -> Policy:
         """The shared base model without an adapter."""
-        return self._base or Policy(self.backbone)
+        return self._base() if self._base else Policy(self.backbone)
 
     @property
     def fingerprint(self) -> str:
@@ -96,46 +100,8 @@ class Policy:
 
     # What can be read ---------------------------------------------------------------------
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, without special tokens."""
-        return self.backbone.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-
-    def encode_pairs(self, prompts: Sequence[str], responses: Sequence[str]) -> list[Encoded]:
-        """(prompt ids, response ids) whose concatenation is the tokenized text.
-
-        Raises:
-            UsageError: an empty prompt or response, or a response that changes the prompt's
-                first token: there would be nothing to predict it from.
-        """
-        starts = self.encode(prompts)
-        wholes = self.encode([p + r for p, r in zip(prompts, responses, strict=True)])
-        pairs: list[Encoded] = []
-        for start, whole in zip(starts, wholes, strict=True):
-            shared = 0
-            while shared < min(len(start), len(whole) - 1) and start[shared] == whole[shared]:
-                shared += 1  # tokens may merge across the boundary: split where they diverge
-            if shared == 0 or len(start) == 0 or shared == len(whole):
-                raise UsageError("Nothing to score: prompt and response need a token each.")
-            pairs.append((whole[:shared], whole[shared:]))
-        return pairs
-
-    def logprobs(self, prompts: Sequence[str], responses: Sequence[str]) -> Tensor:
-        """log π(response | prompt) in nats, summed over the response's tokens.
-
-        Returns:
-            Shape (len(prompts),), on the CPU.
-        """
-        return self.encoded_logprobs(self.encode_pairs(prompts, responses))
-
-    def margins(self, pairs: Sequence[Pair]) -> np.ndarray:
-        """log π(first) − log π(second) of each pair, in nats, shape (len(pairs),)."""
-        prompts = [pair.prompt for pair in pairs] * 2
-        responses = [pair.first for pair in pairs] + [pair.second for pair in pairs]
-        first, second = self.logprobs(prompts, responses).double().numpy().reshape(2, -1)
-        return first - second
-
     def encoded_logprobs(self, encoded: Sequence[Encoded]) -> Tensor:
-        """:meth:`logprobs` of sequences that are tokenized already.
+        """:meth:`logprobs` of sequences that are tokenized already, shape (len(encoded),).
 
         All responses to one prompt are read together, and nothing else has a part in their
         numbers: whatever was asked before, the same question gets the same answer to the last
@@ -167,21 +133,45 @@ class Policy:
         found = scores.tolist()
         return {key: [found[i] for i in group] for key, group in zip(asked, groups, strict=True)}
 
+    def encoded_states(self, encoded: Sequence[Encoded]) -> Tensor:
+        """The state after each tokenized sequence, from which the head would go on.
+
+        Returns:
+            Shape (len(encoded), hidden), on the CPU.
+        """
+        result = torch.empty(len(encoded), self.backbone.model.config.hidden_size)
+        ends, groups = at_their_ends(encoded), by_prompt(encoded)
+        with self.backbone.reading(self.weights) as model:
+            planned = passes(ends, groups, self.backbone.pace.batch_tokens)
+            for members, layout in in_bulk(model, planned):
+                result[members] = read_states(model, layout)[layout.reading].float().cpu()
+        return result
+
     def next_token_logits(self, prompts: Sequence[str], tokens: Sequence[int]) -> Tensor:
-        """Logits of some tokens after each prompt; differences of them are log-odds.
+        """Logits of some tokens after each prompt, shape (len(prompts), len(tokens)), on the CPU.
 
         Prompts that begin alike are read together. Only the head's rows of ``tokens`` are
         multiplied: log-odds do not need the normaliser.
-
-        Returns:
-            Shape (len(prompts), len(tokens)), on the CPU.
         """
         result = torch.empty(len(prompts), len(tokens))
-        with self.backbone.reading(self.weights) as model:
-            head = model.get_output_embeddings().weight[list(tokens)]
-            for members, layout in in_bulk(model, _packed(self.backbone, tuple(prompts))):
-                logits = read_states(model, layout)[layout.reading] @ head.T
+        with self.backbone.reading(self.weights) as model, head_of(model) as weight:
+            head = weight[list(tokens)]
+            pace = self.backbone.pace
+            planned = _packed(self.tokenizer, tuple(prompts), pace.batch_tokens)
+            for members, layout in in_bulk(model, planned):
+                states = read_states(model, layout).to(head.device)
+                states = states[layout.reading.to(head.device)]
+                logits = (filled(states) @ head.T)[: len(states)]
                 result[members] = logits.float().cpu()
+        return result
+
+    def states(self, texts: Sequence[str]) -> Tensor:
+        """The last layer's state after each text, shape (len(texts), hidden), on the CPU."""
+        with self.backbone.reading(self.weights) as model:
+            result = torch.empty(len(texts), model.config.hidden_size)
+            planned = _packed(self.tokenizer, tuple(texts), self.backbone.pace.batch_tokens)
+            for members, layout in in_bulk(model, planned):
+                result[members] = read_states(model, layout)[layout.reading].float().cpu()
         return result
 
     def generate(
@@ -223,8 +213,10 @@ def _plain(encoded: Encoded) -> Plain:
 
 
 @lru_cache(maxsize=8)  # all eras are asked the same prompts
-def _packed(backbone: Backbone, prompts: tuple[str, ...]) -> list[tuple[list[int], Layout]]:
+def _packed(
+    tokenizer: PreTrainedTokenizerBase, prompts: tuple[str, ...], batch_tokens: int
+) -> list[tuple[list[int], Layout]]:
     """How to read what follows each of many prompts."""
-    rows = backbone.tokenizer(list(prompts), add_special_tokens=False)["input_ids"]
+    rows = tokenizer(list(prompts), add_special_tokens=False)["input_ids"]
     ends = at_their_ends([(row, ()) for row in rows])
-    return list(passes(ends, pack(rows, PACK_TOKENS), backbone.pace.batch_tokens))
+    return list(passes(ends, pack(rows, PACK_TOKENS), batch_tokens))

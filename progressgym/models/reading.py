@@ -8,19 +8,26 @@ is read, and once, however many responses read it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, islice, pairwise
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import align_module_device
 from torch import Tensor, nn
 
+from .rows import filled
 from .trees import Tree, equal_batches, grow, pack, stack
 from .trunk import Trunk
+from .work import note_head
 
 Encoded = tuple[Sequence[int], Sequence[int]]
 """Token ids of a prompt and of the response to it."""
+
+Plain = tuple[tuple[int, ...], tuple[int, ...]]
+"""The same, hashable."""
 
 Groups = Sequence[Sequence[int]]
 """Indices of sequences: those of one group share a tree."""
@@ -191,7 +198,8 @@ def sequence_logprobs(model: nn.Module, layout: Layout) -> Tensor:
     """log π(response | prompt) in nats of each sequence, shape (sequences,), differentiable."""
     states = read_states(model, layout)
     scores = token_logprobs(model, states, layout.reading, layout.token)
-    return scores.new_zeros(layout.sequences).index_add(0, layout.sequence, scores)
+    sequence = layout.sequence.to(scores.device)
+    return scores.new_zeros(layout.sequences).index_add(0, sequence, scores)
 
 
 def token_logprobs(model: nn.Module, states: Tensor, reading: Tensor, token: Tensor) -> Tensor:
@@ -206,8 +214,19 @@ def token_logprobs(model: nn.Module, states: Tensor, reading: Tensor, token: Ten
     Returns:
         Shape (tokens,), float32.
     """
-    head = model.get_output_embeddings().weight  # type: ignore[operator]
-    return _HeadLogprobs.apply(states, head, reading, token)
+    note_head(len(states))
+    with head_of(model) as head:
+        device = head.device  # of a model that is spread over several, the last
+        parts = (part.to(device) for part in (reading, token))
+        return _HeadLogprobs.apply(states.to(device), head, *parts)
+
+
+@contextmanager
+def head_of(model: nn.Module) -> Iterator[Tensor]:
+    """Within the block, the weight of a model's head: fetched, if it was offloaded."""
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    with align_module_device(head):
+        yield head.weight
 
 
 class _HeadLogprobs(torch.autograd.Function):
@@ -225,8 +244,7 @@ class _HeadLogprobs(torch.autograd.Function):
         """Log-probabilities, shape (tokens,)."""
         fast = torch.is_autocast_enabled(states.device.type)
         dtype = torch.get_autocast_dtype(states.device.type) if fast else head.dtype
-        # A lone row would be multiplied by another kernel, with other last bits.
-        rows = (states if len(states) > 1 else states.expand(2, -1)).to(dtype)
+        rows = filled(states).to(dtype)
         highest = torch.full((len(rows), 1), -torch.inf, device=rows.device)
         total = torch.zeros_like(highest)
         expected = torch.zeros(rows.shape, device=rows.device)

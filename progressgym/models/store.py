@@ -27,7 +27,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ..storage import atomic_path
+from ..errors import ProgressGymWarning
+from ..storage import PART, atomic_path, make_folder
 
 SEGMENT_BYTES = 8 << 20  # pending rows beyond this are written
 MAX_SEGMENTS = 256
@@ -190,9 +191,9 @@ class _Disk:
             return
         self._opened = True
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             paths = [path for _, _, path in sorted(_files(self.folder, _SUFFIX))]
-            for modified, _, path in _files(self.folder, ".part"):
+            for modified, _, path in _files(self.folder, PART):
                 if time.time() - modified / 1e9 > _STALE_SECONDS:
                     self._remove(path)
         except OSError as error:
@@ -239,8 +240,11 @@ class _Disk:
     def _stop(self, error: OSError) -> None:
         self._off = True
         self._rows, self._pending = {}, {}
+        problem = error.strerror or error
         warnings.warn(
-            f"Hidden states are no longer kept on disk in {self.folder}: {error}", stacklevel=2
+            f"Hidden states are no longer kept on disk in {self.folder}: {problem}.",
+            ProgressGymWarning,
+            stacklevel=2,
         )
 
 

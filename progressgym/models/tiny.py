@@ -7,8 +7,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ..values.forms import evaluative_words
-from .backbone import AdapterShape, Backbone, Weights
+from .backbone import AdapterShape, Backbone, Weights, fitting_device
 
+TINY_FINGERPRINT = "tiny-v1"
 SHAPE = AdapterShape(rank=4, alpha=8, top_layers=1)
 _ADAPTER_SCALE = 0.6
 
@@ -37,7 +38,8 @@ def tiny_backbone() -> Backbone:
             for parameter in model.parameters():
                 if parameter.dim() == 2:
                     parameter.mul_(6.0)
-    return Backbone(model, tokenizer, "tiny", "tiny-v1", SHAPE)
+    model.to(fitting_device())
+    return Backbone(model, tokenizer, "tiny", TINY_FINGERPRINT, SHAPE)
 
 
 def tiny_era_weights(backbone: Backbone, position: float) -> Weights:
@@ -47,7 +49,7 @@ def tiny_era_weights(backbone: Backbone, position: float) -> Weights:
     for name in start:
         if "lora_B" in name:
             ends = torch.randn(2, *start[name].shape, generator=generator) * _ADAPTER_SCALE
-            start[name], end[name] = ends[0], ends[1]
+            start[name], end[name] = (ends[i].to(start[name]) for i in (0, 1))
     return {name: (1 - position) * start[name] + position * end[name] for name in start}
 
 

@@ -121,11 +121,13 @@ def stack(trees: Sequence[Tree]) -> tuple[Tensor, Tensor, Tensor | None]:
     """Trees as rows of one batch, padded at the end.
 
     Returns:
-        Ids and positions, each of shape (trees, longest), and the mask of shape
-        (trees, 1, longest, longest), true where a token may be seen; None where all are chains,
-        for which causal attention is enough.
+        Ids and positions, each of shape (trees, length), and the mask of shape
+        (trees, 1, length, length), true where a token may be seen; None where all are chains, for
+        which causal attention is enough. The length is that of the longest, made even: of odd
+        ones, the last bits depend on the thread that attends.
     """
     longest = max(map(len, trees))
+    longest += longest % 2
     ids = np.zeros((len(trees), longest), dtype=np.int64)
     positions = np.zeros_like(ids)
     for row, tree in enumerate(trees):

@@ -20,8 +20,10 @@ from transformers import DynamicCache, PreTrainedModel
 
 from .calibration import Pace
 from .packing import packed, standing_in
+from .rows import ENOUGH, filled, repeated
 from .store import StateStore
 from .trees import Tree, equal_batches, stack
+from .work import note, note_head, note_upper
 
 PREFILL_BYTES = 128 << 20  # of prompts' keys and values, kept for the next policy that reads them
 _DECODER_ARGUMENTS = ("input_ids", "attention_mask", "position_ids", "past_key_values")
@@ -56,14 +58,15 @@ class _AtReadings:
         if self.trunk.read is None:
             return None
         self.shape = args[0].shape[:-1]
-        return (args[0].flatten(0, 1)[self.trunk.read].unsqueeze(0), *args[1:])
+        read = self.trunk.read.to(args[0].device)
+        return (filled(args[0].flatten(0, 1)[read]).unsqueeze(0), *args[1:])
 
     def widen(self, module: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
         """Put its answers back in their places; the others are zero and never looked at."""
         if self.trunk.read is None:
             return None
         wide = output.new_zeros((self.shape.numel(), output.shape[-1]))
-        wide[self.trunk.read] = output[0]
+        wide[self.trunk.read.to(wide.device)] = output[0, : len(self.trunk.read)]
         return wide.view(*self.shape, -1)
 
 
@@ -119,6 +122,12 @@ class Trunk(nn.Module):
             and (self._mask is None or self._mask.dim() == 2)
             and _consecutive(given.get("position_ids"), self._mask)
         )
+        inputs = given.get("inputs_embeds") if ids is None else ids
+        if inputs is not None:
+            tokens = inputs.shape[0] * inputs.shape[1]
+            note_upper(tokens)
+            if not self.active:
+                note("lower", tokens)
 
     def release(self, module: nn.Module, args: tuple, output: Any) -> None:
         """Forward hook of the decoder: back to the ordinary way."""
@@ -178,10 +187,14 @@ class Trunk(nn.Module):
     def _compute(self, trees: Sequence[Tree]) -> list[Tensor]:
         device = self.weight.device
         batches = equal_batches(trees, self.pace.batch_tokens)
-        stacked = [
-            [None if part is None else part.to(device) for part in stack([trees[i] for i in batch])]
-            for batch in batches
-        ]
+        stacked = []
+        for batch in batches:
+            parts = stack([trees[i] for i in batch])
+            tokens = parts[0].numel()
+            stacked.append([p if p is None else repeated(p.to(device), tokens) for p in parts])
+            note("lower", tokens * max(1, -(-ENOUGH // tokens)))
+        if batches:
+            note("layout")
         hidden = [self.embedding(ids) for ids, _, _ in stacked]
         for layer in self.lower_layers if batches else ():
             linears = [part for part in layer.modules() if isinstance(part, nn.Linear)]
@@ -190,9 +203,9 @@ class Trunk(nn.Module):
                 for number, (_, positions, mask) in enumerate(stacked):
                     hidden[number] = self._run([layer], hidden[number], positions, mask)
         states = {
-            index: state
+            index: state[: len(trees[index])]
             for batch, part in zip(batches, hidden, strict=True)
-            for index, state in zip(batch, part, strict=True)
+            for index, state in zip(batch, part, strict=False)
         }
         return [states[index] for index in range(len(trees))]
 
@@ -217,6 +230,7 @@ class Trunk(nn.Module):
             for number in range(self._layers):
                 cache.update(known[2 * number], known[2 * number + 1], number)
             return hidden, cache
+        note("lower", ids.numel())
         hidden = self._run(self.lower_layers, self.embedding(ids), positions, mask, cache)
         filled = cache.layers[: self._layers]
         self._prefills[key] = [hidden, *(part for f in filled for part in (f.keys, f.values))]
@@ -265,6 +279,11 @@ class Trunk(nn.Module):
         Returns:
             Shape (readings, hidden).
         """
+        if cache is None:
+            tokens = positions.numel()
+            hidden, positions = repeated(hidden, tokens), repeated(positions, tokens)
+            mask = mask if mask is None else repeated(mask, tokens)
+        note_upper(positions.numel())
         *inner, last = self.upper_layers
         hidden = self._run(inner, hidden, positions, mask, cache)
         self.read = read
@@ -272,7 +291,7 @@ class Trunk(nn.Module):
             hidden = self._run([last], hidden, positions, mask, cache)
         finally:
             self.read = None
-        return self._decoder[0].norm(hidden.flatten(0, 1)[read])  # type: ignore[operator]
+        return self._decoder[0].norm(hidden.flatten(0, 1)[read.to(hidden.device)])  # type: ignore[operator]
 
 
 def _consecutive(positions: Tensor | None, mask: Tensor | None) -> bool:
@@ -288,6 +307,10 @@ def _consecutive(positions: Tensor | None, mask: Tensor | None) -> bool:
     return bool(steps.all())
 
 
+def _note_head(module: nn.Module, args: tuple) -> None:
+    note_head(args[0].shape[:-1].numel())
+
+
 def install_trunk(model: PreTrainedModel, layers: int, store: StateStore, pace: Pace) -> Trunk:
     """Give ``model`` a trunk of its lowest ``layers`` layers, in place."""
     decoder = model.model
@@ -299,6 +322,7 @@ def install_trunk(model: PreTrainedModel, layers: int, store: StateStore, pace: 
     decoder.embed_tokens = trunk
     decoder.register_forward_pre_hook(trunk.prepare, with_kwargs=True)
     decoder.register_forward_hook(trunk.release, always_call=True)
+    model.get_output_embeddings().register_forward_pre_hook(_note_head)
     last = decoder.layers[-1]
     for name in ("self_attn.q_proj", "self_attn.o_proj", "mlp"):
         with contextlib.suppress(AttributeError):  # another architecture: its layer does it all

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import UsageError
-from ..models import Policy
+from ..models import LanguageModel
 from ..pairs import Pair
 from .forms import FORMS, StatementForm
 from .scenarios import Scenario, ScenarioBank
@@ -31,7 +31,7 @@ def frames(bank: ScenarioBank) -> tuple[str, ...]:
     return tuple(f"frame-{i + 1}" for i in range(len(FORMS["act"].frames)))
 
 
-def read_items(policy: Policy, bank: ScenarioBank) -> np.ndarray:
+def read_items(policy: LanguageModel, bank: ScenarioBank) -> np.ndarray:
     """Read every scenario of a bank from a model.
 
     Returns:
@@ -48,7 +48,9 @@ def read_items(policy: Policy, bank: ScenarioBank) -> np.ndarray:
     return matrix
 
 
-def read_pairs(policy: Policy, bank: ScenarioBank) -> dict[str, tuple[list[int], np.ndarray]]:
+def read_pairs(
+    policy: LanguageModel, bank: ScenarioBank
+) -> dict[str, tuple[list[int], np.ndarray]]:
     """Read statements, word pair by word pair.
 
     Returns:
@@ -75,12 +77,12 @@ def read_pairs(policy: Policy, bank: ScenarioBank) -> dict[str, tuple[list[int],
     return found
 
 
-def _single_token_words(policy: Policy, form: StatementForm) -> list[tuple[int, int]]:
+def _single_token_words(policy: LanguageModel, form: StatementForm) -> list[tuple[int, int]]:
     encoded = [policy.encode([f" {praise}", f" {blame}"]) for praise, blame in form.words]
     single = [(p[0], b[0]) for p, b in encoded if len(p) == len(b) == 1]
     if not single:
         raise UsageError(
-            f"{policy.backbone.name}'s tokenizer splits every evaluative word; measure it with "
+            f"{policy.name}'s tokenizer splits every evaluative word; measure it with "
             "dilemmas instead (--instrument dilemma)."
         )
     return single
@@ -92,7 +94,7 @@ def sentence(frame: str, text: str = "") -> str:
     return filled[0].upper() + filled[1:]
 
 
-def _read_dilemmas(policy: Policy, scenarios: Sequence[Scenario]) -> np.ndarray:
+def _read_dilemmas(policy: LanguageModel, scenarios: Sequence[Scenario]) -> np.ndarray:
     prompts = [_DILEMMA_PROMPT.format(s.text) for s in scenarios for _ in s.options]
     actions = [option.text for s in scenarios for option in s.options]
     lengths = np.array([len(end) for _, end in policy.encode_pairs(prompts, actions)])

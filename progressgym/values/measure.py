@@ -7,8 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..models import Policy
-from ..storage import atomic_path, cache_folder, sha256_json
+from ..models import LanguageModel
+from ..storage import (
+    cache_folder,
+    keeping_if_possible,
+    read_sealed,
+    sha256_json,
+    write_sealed,
+)
 from .forms import FORMS
 from .instruments import frames, read_items
 from .scenarios import ScenarioBank
@@ -17,7 +23,7 @@ from .vector import ValueVector
 DECIMALS = 6  # of a log-odds in results: far below what any score resolves
 
 
-def measure(policy: Policy, bank: ScenarioBank) -> ValueVector:
+def measure(policy: LanguageModel, bank: ScenarioBank) -> ValueVector:
     """Measure a model, or remember the measurement of an equal model with an equal bank.
 
     Returns:
@@ -40,18 +46,18 @@ def remembered(key: str, shape: tuple[int, ...], read: Callable[[], np.ndarray])
         shape: of the matrices; what is stored in another one, or not finite, is not trusted.
         read: gives them where nothing is stored.
     """
-    path = cache_folder() / "measurements" / key[:2] / f"{key}.npy"
+    path = cache_folder() / "measurements" / key[:2] / f"{key}.json"
     items = _stored(path)
     if items is None or items.shape != shape or not np.isfinite(items).all():
         items = read()
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.save(file, items)
+        with keeping_if_possible():
+            write_sealed(path, items.tolist())
     return items
 
 
 def _stored(path: Path) -> np.ndarray | None:
-    """An array file's content; None where there is none, or none that can be read."""
+    """What was kept in a file; None where there is none, or a damaged one."""
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        return np.array(read_sealed(path)[0])
+    except (OSError, ValueError):
         return None

@@ -223,6 +223,8 @@ def _read_jsonl(text: str, path: Path) -> Iterator[Scenario]:
             raise UsageError(
                 f"{path}, line {number}, column {error.colno}: expected JSON, {error.msg.lower()}."
             ) from error
+        except RecursionError as error:
+            raise UsageError(f"{path}, line {number}: nested without end.") from error
         yield _scenario(entries, path, number)
 
 

@@ -260,6 +260,17 @@ def value_intervals(stances: np.ndarray, labels: np.ndarray, seed: int = 0) -> l
     ]
 
 
+def step_reward(initial: np.ndarray, judged: np.ndarray, target: np.ndarray) -> float:
+    """How much nearer to the target than the initial policy: ‖f − u‖² − ‖v − u‖².
+
+    Args:
+        initial: values f of the frozen initial policy, shape (19,); NaN where not measured.
+        judged: values v of who is scored.
+        target: values u of the target.
+    """
+    return float(np.nansum((initial - target) ** 2) - np.nansum((judged - target) ** 2))
+
+
 def squared_errors(trajectory: Trajectory) -> tuple[np.ndarray, np.ndarray]:
     """Squared distances of policy and frozen policy to the human, and their noise floors.
 
