@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from datasets import Dataset
 from torch import Tensor, nn
 from transformers import PrinterCallback
@@ -16,8 +15,18 @@ from trl import DPOConfig, DPOTrainer
 
 from ..models import Policy
 from ..pairs import Pair
-from .pairs import check_answered, collate, expected_loss, implicit_margins, preference_data
+from .pairs import (
+    PairLoss,
+    check_answered,
+    collate,
+    preference_data,
+    preference_loss,
+    read_batch,
+)
 from .trainers import quiet_arguments
+
+Penalty = Callable[[Mapping[str, Tensor]], Tensor]
+"""Nats that a policy's weights cost, by their names in ``Policy.weights``; differentiable."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +53,30 @@ class DPOSettings:
 
 
 def train_dpo(
-    policy: Policy, reference: Policy, pairs: Sequence[Pair], settings: DPOSettings
+    policy: Policy,
+    reference: Policy,
+    pairs: Sequence[Pair],
+    settings: DPOSettings,
+    loss: PairLoss = preference_loss,
+    penalty: Penalty | None = None,
 ) -> list[float]:
     """Train a policy in place on answered pairs.
 
     The loss is expected over the answer (Rafailov et al. 2023, eq. 7, taken over both orders):
     −p log σ(β·m) − (1 − p) log σ(−β·m), with m the policy's margin of log-probabilities between
-    the responses minus the reference's, and p the preference. The reference's margins are
-    computed once.
+    the responses minus the reference's, and p the preference. The reference's log-probabilities
+    are computed once.
+
+    Args:
+        policy: changed in place.
+        reference: π_ref.
+        pairs: questions and answers.
+        settings: how to train.
+        loss: another loss of the same pairs.
+        penalty: what is added to the loss in each step.
 
     Returns:
-        The loss of each optimizer step, in nats.
+        The loss of each optimizer step, in nats, without the penalty.
 
     Raises:
         UsageError: no pairs, or one without an answer.
@@ -65,13 +87,16 @@ def train_dpo(
         trainer = _GradedDPOTrainer(
             model=model,
             ref_model=copy.copy(model),  # never read: TRL would load one, or hash all weights
-            args=dpo_config(folder, settings),
+            args=dpo_config(folder, settings, policy.backbone.mixed),
             data_collator=collate,
             train_dataset=dataset,
             processing_class=policy.backbone.tokenizer,
         )
         trainer.remove_callback(PrinterCallback)
         trainer.losses = []
+        trainer.pair_loss = loss
+        trainer.penalty = penalty
+        trainer.adapter = policy.backbone.adapter
         try:
             trainer.train()
             return trainer.losses
@@ -80,12 +105,15 @@ def train_dpo(
             model.eval()
 
 
-def dpo_config(folder: str, settings: DPOSettings, **changes: Any) -> DPOConfig:
+def dpo_config(
+    folder: str, settings: DPOSettings, mixed: bool = False, **changes: Any
+) -> DPOConfig:
     """TRL's configuration of a training with these settings.
 
     Args:
         folder: for what TRL writes.
         settings: ours.
+        mixed: in mixed precision.
         changes: further arguments of TRL's.
     """
     return DPOConfig(
@@ -97,7 +125,7 @@ def dpo_config(folder: str, settings: DPOSettings, **changes: Any) -> DPOConfig:
         lr_scheduler_type="linear",
         seed=settings.seed,
         adam_epsilon=settings.epsilon,
-        bf16=torch.cuda.is_available(),
+        bf16=mixed,
         activation_checkpointing=False,  # saves memory that short pairs do not need
         disable_tqdm=True,
         **changes,
@@ -105,9 +133,12 @@ def dpo_config(folder: str, settings: DPOSettings, **changes: Any) -> DPOConfig:
 
 
 class _GradedDPOTrainer(DPOTrainer):
-    """TRL's trainer with preferences as probabilities and precomputed reference margins."""
+    """TRL's trainer with preferences as probabilities and the reference read beforehand."""
 
     losses: list[float]
+    pair_loss: PairLoss
+    penalty: Penalty | None
+    adapter: Mapping[str, Tensor]
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         return dataset  # tokenized already; TRL would append an end token to one-word responses
@@ -116,7 +147,6 @@ class _GradedDPOTrainer(DPOTrainer):
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool
     ) -> Tensor:
         model = self.accelerator.unwrap_model(model)
-        margin = self.beta * implicit_margins(model, inputs, self.accelerator.device)
-        loss = expected_loss(margin, inputs["preference"].to(margin.device))
+        loss = self.pair_loss(read_batch(model, inputs, self.accelerator.device), self.beta)
         self.losses.append(loss.item())
-        return loss
+        return loss if self.penalty is None else loss + self.penalty(self.adapter)

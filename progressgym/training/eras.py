@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from transformers import (
+    PreTrainedTokenizerBase,
     PrinterCallback,
     TrainerCallback,
     TrainerControl,
@@ -23,9 +24,17 @@ from transformers import (
 )
 
 from ..errors import UsageError
-from ..models import Backbone, Policy
+from ..models import AdapterShape, Backbone, Policy
 from ..passages import Passage
-from ..storage import sha256_json, write_json, write_text
+from ..storage import (
+    alone,
+    flush_to_disk,
+    is_whole,
+    seal_folder,
+    sha256_json,
+    write_json,
+    write_text,
+)
 from .density import densest
 from .trainers import NextTokenTrainer, training_arguments
 
@@ -54,6 +63,17 @@ class EraRecipe:
     bf16: bool = False
 
 
+ONE_PASS: dict[str, Any] = {
+    "num_train_epochs": 1,
+    "warmup_steps": 0.05,
+    "lr_scheduler_type": "cosine",
+    "disable_tqdm": True,
+    "save_strategy": "steps",
+    "save_steps": 50,
+}
+"""What all trainings of eras share."""
+
+
 def train_era(
     backbone: Backbone,
     era: str,
@@ -76,18 +96,39 @@ def train_era(
         ``out``, holding adapter_model.safetensors (fp16), adapter_config.json, manifest.json.
 
     Raises:
-        UsageError: the era has no passages, or none that fills a block.
+        UsageError: the era has no passages, or none that fills a block, or another process is
+            training it.
     """
     if not passages:
         raise UsageError(f"No passages for era {era}: nothing to train on.")
     passages = densest(passages, recipe.dense)
-    manifest = _manifest(backbone, era, passages, recipe)
-    finished = out / "manifest.json"
-    if finished.is_file() and json.loads(finished.read_text()) == manifest:
+    manifest = manifest_of(
+        backbone.name, backbone.fingerprint, backbone.shape, era, passages, recipe
+    )
+    if is_finished(out, manifest):
         return out
-    blocks = _blocks(backbone, passages, recipe)
-    policy = Policy(backbone, backbone.fresh_weights(recipe.seed), era)
-    work = out.with_name(f"{out.name}.training-{sha256_json(manifest)[:12]}")
+    blocks = token_blocks(backbone.tokenizer, passages, recipe)
+    work = work_folder(out, manifest)
+    with alone(work):
+        policy = _trained(backbone, era, blocks, recipe, work, progress)
+        backbone.save_weights(policy.weights, out, dtype=torch.float16)
+        finish(out, manifest)
+    shutil.rmtree(work, ignore_errors=True)
+    return out
+
+
+def _trained(
+    backbone: Backbone,
+    era: str,
+    blocks: list[list[int]],
+    recipe: EraRecipe,
+    work: Path,
+    progress: Callable[[float], None],
+) -> Policy:
+    """Train on blocks, from the last whole checkpoint in the folder ``work`` if there is one."""
+    checkpoint = last_whole(work)
+    begun = backbone.load_weights(checkpoint) if checkpoint else backbone.fresh_weights(recipe.seed)
+    policy = Policy(backbone, begun, era)
     with policy.active(remember=False) as model:
         trainer = NextTokenTrainer(
             model=model,
@@ -96,30 +137,35 @@ def train_era(
                 seed=recipe.seed,
                 learning_rate=recipe.learning_rate,
                 per_device_train_batch_size=recipe.batch,
-                num_train_epochs=1,
-                warmup_steps=0.05,
-                lr_scheduler_type="cosine",
                 bf16=recipe.bf16,
-                save_strategy="steps",
-                save_steps=50,
-                save_total_limit=1,
-                disable_tqdm=True,
+                **ONE_PASS,
             ),
             train_dataset=Dataset.from_dict({"input_ids": blocks}),
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(_Report(progress))
-        resume = any(work.glob("checkpoint-*"))
-        trainer.train(resume_from_checkpoint=True if resume else None)
-    backbone.save_weights(policy.weights, out, dtype=torch.float16)
-    write_text(out / "README.md", model_card(manifest))
-    write_json(out / "manifest.json", manifest)  # last: it marks the adapter as finished
-    shutil.rmtree(work, ignore_errors=True)
-    return out
+        trainer.add_callback(Report(progress))
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return policy
 
 
-class _Report(TrainerCallback):
-    """Tells a function the share of steps that is done."""
+def work_folder(out: Path, manifest: dict[str, Any]) -> Path:
+    """Where the checkpoints of an adapter's training lie until it is finished."""
+    return out.with_name(f"{out.name}.training-{sha256_json(manifest)[:12]}")
+
+
+def last_whole(work: Path) -> Path | None:
+    """The latest checkpoint that was written to its end; what is half written is removed."""
+    whole = []
+    for path in work.glob("checkpoint-*"):
+        if is_whole(path):
+            whole.append(path)
+        else:  # transformers would go on from it without a word about what is missing
+            shutil.rmtree(path)
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+class Report(TrainerCallback):
+    """Tells a function the share of steps that is done, and seals checkpoints."""
 
     def __init__(self, progress: Callable[[float], None]) -> None:
         self.progress = progress
@@ -129,6 +175,21 @@ class _Report(TrainerCallback):
     ) -> None:
         """After every optimizer step."""
         self.progress(state.global_step / state.max_steps)
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """After every checkpoint: the ones before are no longer needed."""
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()  # each process writes a part of it
+        if not state.is_world_process_zero:
+            return
+        work, name = Path(str(args.output_dir)), f"checkpoint-{state.global_step}"
+        seal_folder(work / name)
+        flush_to_disk(work)
+        for path in work.glob("checkpoint-*"):
+            if path.name != name:
+                shutil.rmtree(path)
 
 
 def model_card(manifest: dict[str, Any]) -> str:
@@ -160,17 +221,37 @@ says little of what it read.
 """
 
 
-def _manifest(
-    backbone: Backbone, era: str, passages: Sequence[Passage], recipe: EraRecipe
+def is_finished(out: Path, manifest: dict[str, Any]) -> bool:
+    """Does a folder hold the adapter of this manifest?"""
+    try:
+        return json.loads((out / "manifest.json").read_text()) == manifest
+    except (OSError, ValueError):
+        return False
+
+
+def finish(out: Path, manifest: dict[str, Any]) -> None:
+    """Card and manifest, which is last: it marks the adapter as finished."""
+    write_text(out / "README.md", model_card(manifest))
+    write_json(out / "manifest.json", manifest)
+
+
+def manifest_of(
+    base: str,
+    fingerprint: str,
+    shape: AdapterShape,
+    era: str,
+    passages: Sequence[Passage],
+    recipe: EraRecipe,
 ) -> dict[str, Any]:
+    """Everything that determines an adapter, and what it is called."""
     text = hashlib.sha256()
     for passage in passages:
         text.update(passage.text.encode())
     return {
         "era": era,
-        "base": backbone.name,
-        "base_sha256": backbone.fingerprint,
-        "adapter": asdict(backbone.shape),
+        "base": base,
+        "base_sha256": fingerprint,
+        "adapter": asdict(shape),
         "recipe": asdict(recipe),
         "passages": len(passages),
         "passages_sha256": text.hexdigest(),
@@ -178,12 +259,14 @@ def _manifest(
     }
 
 
-def _blocks(backbone: Backbone, passages: Sequence[Passage], recipe: EraRecipe) -> list[list[int]]:
+def token_blocks(
+    tokenizer: PreTrainedTokenizerBase, passages: Sequence[Passage], recipe: EraRecipe
+) -> list[list[int]]:
     """Token blocks in which no work dominates, shuffled from the seed."""
     works: dict[str, list[str]] = defaultdict(list)
     for passage in passages:
         works[passage.work].append(passage.text)
-    cut = {work: _cut(backbone, texts, recipe.block) for work, texts in works.items()}
+    cut = {work: _cut(tokenizer, texts, recipe.block) for work, texts in works.items()}
     if not any(cut.values()):
         raise UsageError(f"The passages hold fewer than {recipe.block} tokens a work.")
     rng = np.random.default_rng(recipe.seed)
@@ -192,10 +275,10 @@ def _blocks(backbone: Backbone, passages: Sequence[Passage], recipe: EraRecipe) 
     return [blocks[i] for i in rng.permutation(len(blocks))]
 
 
-def _cut(backbone: Backbone, texts: Sequence[str], size: int) -> list[list[int]]:
+def _cut(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], size: int) -> list[list[int]]:
     """One stream of tokens, an end token after each text, in blocks of a size."""
-    end = [backbone.tokenizer.eos_token_id]
-    encoded = backbone.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    end = [tokenizer.eos_token_id]
+    encoded = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
     stream = [token for ids in encoded for token in ids + end]
     return [stream[i : i + size] for i in range(0, len(stream) - size + 1, size)]
 

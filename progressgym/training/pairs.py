@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -45,14 +46,16 @@ def preference_data(policy: Policy, reference: Policy, pairs: Sequence[Pair]) ->
         pairs: questions and answers.
 
     Returns:
-        Columns ``first`` and ``second`` (encoded), ``reference_margin`` (nats), ``preference``.
+        Columns ``first`` and ``second`` (encoded), ``reference_first`` and ``reference_second``
+        (log π_ref in nats), ``preference``.
     """
     first, second = encode_both(policy, pairs)
     scores = reference.encoded_logprobs([*first, *second])
     columns: dict[str, Sequence[Any]] = {
         "first": first,
         "second": second,
-        "reference_margin": (scores[: len(pairs)] - scores[len(pairs) :]).tolist(),
+        "reference_first": scores[: len(pairs)].tolist(),
+        "reference_second": scores[len(pairs) :].tolist(),
         "preference": [pair.preference for pair in pairs],
     }
     examples: dict[str, dict[str, list[Any]]] = {}
@@ -69,23 +72,84 @@ def collate(examples: Sequence[Mapping[str, list[Any]]]) -> dict[str, Any]:
     sequences = [tuple(s) for s in pairs["first"] + pairs["second"]]
     return {
         "layout": packed_by_prompt(sequences),
-        "reference_margin": torch.tensor(pairs["reference_margin"]),
+        "tokens": torch.tensor([float(len(response)) for _, response in sequences]),
+        "reference": torch.tensor(pairs["reference_first"] + pairs["reference_second"]),
         "preference": torch.tensor(pairs["preference"]),
+        "prompt": torch.tensor([i for i, e in enumerate(examples) for _ in e["preference"]]),
     }
 
 
-def implicit_margins(model: Any, batch: Mapping[str, Any], device: Any) -> Tensor:
-    """log π(a)/π_ref(a) − log π(b)/π_ref(b) of a batch's pairs in nats, differentiable."""
-    first, second = sequence_logprobs(model, batch["layout"].to(device)).chunk(2)
-    return first - second - batch["reference_margin"].to(device)
+@dataclass(frozen=True)
+class Responses:
+    """One response of each pair of a batch, as a model reads it; shapes (pairs,).
 
-
-def expected_loss(margin: Tensor, preference: Tensor) -> Tensor:
-    """−p log σ(m) − (1 − p) log σ(−m) in nats, averaged: a label's loss, expected over both.
-
-    Args:
-        margin: log-odds that a model gives the first response, shape (pairs,).
-        preference: P(first preferred), shape (pairs,).
+    Attributes:
+        logprob: log π(y|x) in nats, differentiable.
+        reference: log π_ref(y|x) in nats.
+        tokens: length of y.
     """
-    log_sigmoid = nn.functional.logsigmoid
-    return -(preference * log_sigmoid(margin) + (1 - preference) * log_sigmoid(-margin)).mean()
+
+    logprob: Tensor
+    reference: Tensor
+    tokens: Tensor
+
+    @property
+    def ratio(self) -> Tensor:
+        """log π(y|x)/π_ref(y|x)."""
+        return self.logprob - self.reference
+
+    def over(self, other: Responses) -> Tensor:
+        """log π(y|x)/π_ref(y|x) less the same of the other response to x."""
+        return self.logprob - other.logprob - (self.reference - other.reference)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Answered pairs, as the model that is trained reads them: what a loss is computed from.
+
+    Attributes:
+        first: the first responses.
+        second: the second responses.
+        preference: P(first preferred), shape (pairs,).
+        prompt: number of each pair's prompt within the batch, shape (pairs,).
+    """
+
+    first: Responses
+    second: Responses
+    preference: Tensor
+    prompt: Tensor
+
+    def expected(self, loss: Callable[[Responses, Responses], Tensor]) -> Tensor:
+        """A loss of labels, expected over the answer and averaged over the pairs.
+
+        Args:
+            loss: of the preferred and the rejected responses, shape (pairs,).
+        """
+        one, other = loss(self.first, self.second), loss(self.second, self.first)
+        return (self.preference * one + (1 - self.preference) * other).mean()
+
+
+PairLoss = Callable[[Batch, float], Tensor]
+"""What a training minimises: a batch and β give a number."""
+
+
+def read_batch(model: Any, batch: Mapping[str, Any], device: Any) -> Batch:
+    """A collated batch as a model reads it."""
+    logprobs = sequence_logprobs(model, batch["layout"].to(device))
+    parts = (logprobs, batch["reference"].to(device), batch["tokens"].to(device))
+    first, second = zip(*(part.chunk(2) for part in parts), strict=True)
+    return Batch(
+        Responses(*first),
+        Responses(*second),
+        batch["preference"].to(device),
+        batch["prompt"].to(device),
+    )
+
+
+def preference_loss(batch: Batch, beta: float) -> Tensor:
+    """−log σ(β·[log π/π_ref of the preferred − that of the rejected]), expected over the answer.
+
+    Bradley and Terry's likelihood (1952), and with a policy as its model the loss of DPO
+    (Rafailov et al. 2023, eq. 7).
+    """
+    return batch.expected(lambda won, lost: -nn.functional.logsigmoid(beta * won.over(lost)))

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from datasets import Dataset
 from torch import Tensor, nn
 from transformers import PrinterCallback
@@ -17,12 +16,13 @@ from trl import RewardConfig, RewardTrainer
 from ..models import Policy
 from ..pairs import Pair
 from .pairs import (
+    PairLoss,
     check_answered,
     collate,
     encode_both,
-    expected_loss,
-    implicit_margins,
     preference_data,
+    preference_loss,
+    read_batch,
 )
 from .trainers import quiet_arguments
 
@@ -70,39 +70,46 @@ class RewardModel:
         known, learnt = (m.encoded_logprobs(both) for m in (self.reference, self.model))
         return (self.beta * (learnt - known)).view(2, -1).T
 
+    def odds(self, pairs: Sequence[Pair]) -> Tensor:
+        """Log-odds of preferring the first response in nats, shape (pairs,)."""
+        first, second = self.rewards(pairs).double().T
+        return first - second
+
 
 def train_reward(
-    policy: Policy,
+    start: Policy,
     reference: Policy,
     beta: float,
     pairs: Sequence[Pair],
     settings: RewardSettings,
+    loss: PairLoss = preference_loss,
 ) -> RewardModel:
     """Fit a reward model to answered pairs.
 
     The loss is Bradley and Terry's (1952), expected over the answer:
-    −p log σ(r̂(a) − r̂(b)) − (1 − p) log σ(r̂(b) − r̂(a)). It starts as the policy's own implicit
-    reward: undecided about everything where policy and reference are equal.
+    −p log σ(r̂(a) − r̂(b)) − (1 − p) log σ(r̂(b) − r̂(a)). It starts as the implicit reward of a
+    language model: undecided about everything where that and the reference are equal.
 
     Args:
-        policy: as it is before it learns from the answers; not changed.
+        start: π_r before it learns from the answers; not changed.
         reference: π_ref.
         beta: of the implicit reward.
         pairs: questions and answers.
         settings: how to train.
+        loss: another loss of the same pairs.
 
     Raises:
         UsageError: no pairs, or one without an answer.
     """
     check_answered(pairs, "A reward model")
-    learner = policy.copy("reward")
+    learner = start.copy("reward")
     with tempfile.TemporaryDirectory() as folder, learner.active() as model:
-        judge = _Judge(model, beta)
+        judge = _Judge(model, beta, loss)
         trainer = _GradedRewardTrainer(
             model=judge,
-            args=_reward_config(folder, settings),
+            args=_reward_config(folder, settings, learner.backbone.mixed),
             data_collator=collate,
-            train_dataset=preference_data(policy, reference, pairs),
+            train_dataset=preference_data(start, reference, pairs),
             processing_class=learner.backbone.tokenizer,
         )
         trainer.remove_callback(PrinterCallback)
@@ -114,12 +121,13 @@ def train_reward(
 
 
 class _Judge(nn.Module):
-    """The active model as TRL wants a reward model: it gives margins of pairs."""
+    """The active model as TRL wants a reward model: it judges the rewards of pairs."""
 
-    def __init__(self, model: Any, beta: float) -> None:
+    def __init__(self, model: Any, beta: float, loss: PairLoss) -> None:
         super().__init__()
         self.model = model
         self.beta = beta
+        self.loss = loss
         self.config = copy.copy(model.config)
         self.config.num_labels = 1
 
@@ -127,8 +135,8 @@ class _Judge(nn.Module):
         """The name of the trainer, which nobody reads."""
 
     def forward(self, batch: dict[str, Any]) -> Tensor:
-        """r̂(a) − r̂(b) of each pair, shape (pairs,)."""
-        return self.beta * implicit_margins(self.model, batch, self.model.device)
+        """How badly the answers fit r̂(a) − r̂(b), in nats."""
+        return self.loss(read_batch(self.model, batch, self.model.device), self.beta)
 
 
 class _GradedRewardTrainer(RewardTrainer):
@@ -144,11 +152,10 @@ class _GradedRewardTrainer(RewardTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        margin = model(inputs)
-        return expected_loss(margin, inputs["preference"].to(margin.device))
+        return model(inputs)
 
 
-def _reward_config(folder: str, settings: RewardSettings) -> RewardConfig:
+def _reward_config(folder: str, settings: RewardSettings, mixed: bool) -> RewardConfig:
     return RewardConfig(
         **quiet_arguments(folder),
         num_train_epochs=settings.epochs,
@@ -156,7 +163,7 @@ def _reward_config(folder: str, settings: RewardSettings) -> RewardConfig:
         learning_rate=settings.learning_rate,
         lr_scheduler_type="linear",
         seed=settings.seed,
-        bf16=torch.cuda.is_available(),
+        bf16=mixed,
         activation_checkpointing=False,  # saves memory that short pairs do not need
         disable_tqdm=True,
     )

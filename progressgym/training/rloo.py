@@ -14,8 +14,9 @@ from torch import Tensor
 from transformers import PrinterCallback
 from trl import RLOOConfig, RLOOTrainer
 
+from ..errors import UsageError
 from ..models import Policy
-from ..models.reading import Encoded, packed_by_prompt, sequence_logprobs
+from ..models.reading import Encoded, Layout, packed_by_prompt, sequence_logprobs
 from ..pairs import Pair
 from .pairs import check_answered, encode_both
 from .trainers import quiet_arguments
@@ -49,9 +50,10 @@ class RLOOSettings:
 def train_rloo(
     policy: Policy,
     reference: Policy,
-    pairs: Sequence[Pair],
+    questions: Sequence[Pair],
     rewards: Tensor,
     settings: RLOOSettings,
+    answers: Sequence[Pair] = (),
 ) -> Curves:
     """Train a policy in place to choose rewarded responses, not too far from the reference.
 
@@ -62,28 +64,31 @@ def train_rloo(
     Args:
         policy: changed in place.
         reference: π_ref.
-        pairs: questions and how the human answered them; the answers are only watched.
-        rewards: r̂ of first and second response, shape (pairs, 2); differences count.
+        questions: what it chooses responses to; nobody needs to have answered.
+        rewards: r̂ of first and second response, shape (questions, 2); differences count.
         settings: how to train.
+        answers: answered pairs, which are only watched.
 
     Returns:
         ``reward``: r̂ that the policy's choices gain over the reference's, mean of a batch;
-        ``kl``: KL(π ‖ π_ref) in nats a question; ``agreement``: share of answers with which the
-        policy's change from the reference agrees. Reward that rises while agreement falls is
-        over-optimisation.
+        ``kl``: KL(π ‖ π_ref) in nats a question; ``agreement``, where there are answers: share of
+        them with which the policy's change from the reference agrees. Reward that rises while
+        agreement falls is over-optimisation.
 
     Raises:
-        UsageError: no pairs, or one without an answer.
+        UsageError: no questions, or an answer that is none.
     """
-    check_answered(pairs, "RLOO")
-    first, second = encode_both(policy, pairs)
+    if not questions:
+        raise UsageError("RLOO needs questions to choose responses to.")
+    first, second = encode_both(policy, questions)
     scores = reference.encoded_logprobs([*first, *second]).view(2, -1).T
-    order, batch = _batches(pairs, settings)
+    order, batch = _batches(questions, settings)
+    watch = _Watch.of(policy, reference, answers) if answers else None
     with tempfile.TemporaryDirectory() as folder, policy.active() as model:
         trainer = _ChoiceTrainer(
             model=model,
             reward_funcs=lambda completions, **_: [float(rewards[q, c]) for q, c in completions],
-            args=_rloo_config(folder, settings, batch),
+            args=_rloo_config(folder, settings, batch, policy.backbone.mixed),
             train_dataset=Dataset.from_dict({"prompt": order}),
             processing_class=policy.backbone.tokenizer,
         )
@@ -94,8 +99,8 @@ def train_rloo(
             list(zip(first, second, strict=True)),
             scores.double().log_softmax(1),
             rewards.double(),
-            torch.tensor([pair.preference for pair in pairs], dtype=torch.float64),
             torch.Generator().manual_seed(settings.seed),
+            watch,
         )
         try:
             trainer.train()
@@ -115,8 +120,8 @@ class _Choices:
         responses: the two of each question, tokenized.
         reference: log π_ref of each choice, shape (questions, 2).
         rewards: r̂ of each choice, shape (questions, 2).
-        answers: P(first preferred), shape (questions,).
         generator: of the samples.
+        watch: answers to watch.
     """
 
     def __init__(
@@ -124,15 +129,16 @@ class _Choices:
         responses: list[tuple[Encoded, Encoded]],
         reference: Tensor,
         rewards: Tensor,
-        answers: Tensor,
         generator: torch.Generator,
+        watch: _Watch | None,
     ) -> None:
         self.responses = responses
         self.reference = reference
         self.rewards = rewards
-        self.answers = answers
         self.generator = generator
-        self.curves: Curves = {"reward": [], "kl": [], "agreement": []}
+        self.watch = watch
+        names = ("reward", "kl", "agreement") if watch else ("reward", "kl")
+        self.curves: Curves = {name: [] for name in names}
 
     def sample(self, questions: Sequence[int], logps: Tensor, count: int) -> list[int]:
         """Sampled choices, ``count`` for each question; logps has shape (questions, 2)."""
@@ -140,21 +146,49 @@ class _Choices:
         drawn = torch.rand(len(chance), generator=self.generator, dtype=chance.dtype)
         return (drawn < chance).int().tolist()
 
-    def watch(self, questions: Sequence[int], logps: Tensor) -> None:
+    def note(self, model: Any, questions: Sequence[int], logps: Tensor) -> None:
         """Add one step to the curves."""
         rows = list(questions)
-        reference, rewards, answers = self.reference[rows], self.rewards[rows], self.answers[rows]
-        change = logps - reference
-        gained = ((logps.exp() - reference.exp()) * rewards).sum(1)
-        towards_first = change[:, 0] - change[:, 1]
-        agreed = torch.where(towards_first > 0, answers, 1 - answers)
-        agreed[towards_first == 0] = 0.5
-        for name, value in (
-            ("reward", gained),
-            ("kl", (logps.exp() * change).sum(1)),
-            ("agreement", agreed),
-        ):
-            self.curves[name].append(float(value.mean()))
+        reference, chances = self.reference[rows], logps.exp()
+        gained = ((chances - reference.exp()) * self.rewards[rows]).sum(1)
+        self.curves["reward"].append(float(gained.mean()))
+        self.curves["kl"].append(float((chances * (logps - reference)).sum(1).mean()))
+        if self.watch:
+            self.curves["agreement"].append(self.watch.agreement(model))
+
+
+@dataclass(frozen=True)
+class _Watch:
+    """Answered pairs, to see whether a policy agrees with them.
+
+    Attributes:
+        layout: both responses of each.
+        reference: π_ref's margins in nats, shape (pairs,).
+        answers: P(first preferred), shape (pairs,).
+    """
+
+    layout: Layout
+    reference: Tensor
+    answers: Tensor
+
+    @classmethod
+    def of(cls, policy: Policy, reference: Policy, pairs: Sequence[Pair]) -> _Watch:
+        """Watch these."""
+        check_answered(pairs, "Watching agreement")
+        first, second = encode_both(policy, pairs)
+        answers = torch.tensor([pair.preference for pair in pairs], dtype=torch.float64)
+        margins = torch.from_numpy(reference.margins(pairs)).double()
+        return cls(packed_by_prompt([*first, *second]), margins, answers)
+
+    @torch.no_grad()
+    def agreement(self, model: Any) -> float:
+        """Share of the answers with which the model's change from the reference agrees."""
+        layout = self.layout.to(model.device)
+        first, second = sequence_logprobs(model, layout).cpu().double().chunk(2)
+        change = first - second - self.reference
+        agreed = torch.where(change > 0, self.answers, 1 - self.answers)
+        agreed[change == 0] = 0.5
+        return float(agreed.mean())
 
 
 class _ChoiceTrainer(RLOOTrainer):
@@ -174,7 +208,7 @@ class _ChoiceTrainer(RLOOTrainer):
         self._places = {question: row for row, question in enumerate(questions)}
         self._logps = read.view(2, -1).T.log_softmax(1)
         known = self._logps.detach().cpu().double()
-        self.choices.watch(questions, known)
+        self.choices.note(model, questions, known)
         chosen = self.choices.sample(questions, known, self.num_generations)
         return (
             [[q] for q in prompts],
@@ -212,7 +246,7 @@ def _batches(pairs: Sequence[Pair], settings: RLOOSettings) -> tuple[list[int], 
     return [order[i % len(order)] for i in range(steps * batch)], batch
 
 
-def _rloo_config(folder: str, settings: RLOOSettings, batch: int) -> RLOOConfig:
+def _rloo_config(folder: str, settings: RLOOSettings, batch: int, mixed: bool) -> RLOOConfig:
     return RLOOConfig(
         **quiet_arguments(folder),
         beta=0.0,
@@ -223,7 +257,7 @@ def _rloo_config(folder: str, settings: RLOOSettings, batch: int) -> RLOOConfig:
         num_train_epochs=1,
         lr_scheduler_type="linear",
         seed=settings.seed,
-        bf16=torch.cuda.is_available(),
+        bf16=mixed,
         activation_checkpointing=False,
         disable_tqdm=True,
     )

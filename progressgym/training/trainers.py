@@ -10,17 +10,32 @@ import torch
 from torch import Tensor, nn
 from transformers import Trainer, TrainingArguments
 
+from ..errors import UsageError
 from ..models.reading import token_logprobs
+from .reporting import report_arguments
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
+def launched() -> int:
+    """Number of processes that `accelerate launch` or torchrun started for one training."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def quiet_arguments(folder: Path | str) -> dict[str, Any]:
-    """Arguments that all trainings share: no reports, no logs, nothing kept unless asked."""
+    """Arguments that all trainings share: nothing reported, logged or kept unless asked.
+
+    Raises:
+        UsageError: several processes were launched; each would train on a part, and for itself.
+    """
+    if launched() > 1:
+        raise UsageError(
+            "`accelerate launch` and torchrun are for `eras train` on a model folder or hub id. "
+            "All else trains in one process: spread a large model over its GPUs with `device_map`."
+        )
     return {
         "output_dir": str(folder),
-        "report_to": "none",
-        "logging_strategy": "no",
+        **report_arguments(),
         "save_strategy": "no",
         "remove_unused_columns": False,
         "dataloader_pin_memory": False,
@@ -38,6 +53,9 @@ class NextTokenTrainer(Trainer):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(data_collator=_stack, **arguments)
+
+    def _load_from_checkpoint(self, *_: Any, **__: Any) -> None:
+        """Nothing: whoever resumes brings the weights. transformers would not find the adapter."""
 
     def compute_loss(
         self,
