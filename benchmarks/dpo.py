@@ -108,12 +108,14 @@ def train_stock(
     answers: Sequence[Pair],
     settings: DPOSettings = SETTINGS,
     reference: Any = None,
+    **changes: Any,
 ) -> list[float]:
     """Train a model with TRL's own trainer; the loss of each optimizer step.
 
     An example is a prompt with all of its pairs, as in ours, so that the seed gives the same
     order; the collator makes TRL's own batches of them. TRL appends an end token to every
-    response, which ours have not; that one step of its preparation is left out.
+    response, which ours have not; that one step of its preparation is left out. ``changes`` are
+    further arguments of TRL's configuration.
     """
     from trl import DPOTrainer
     from trl.trainer.dpo_trainer import DataCollatorForPreference
@@ -141,7 +143,7 @@ def train_stock(
         trainer = Stock(
             model=model,
             ref_model=reference,
-            args=dpo_config(folder, settings),
+            args=dpo_config(folder, settings, **changes),
             data_collator=lambda rows: collate([pair for row in rows for pair in row["pairs"]]),
             train_dataset=Dataset.from_list([{"pairs": pairs} for pairs in groups.values()]),
             processing_class=tokenizer,

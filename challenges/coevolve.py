@@ -10,7 +10,7 @@ import torch
 from progressgym.challenge import PRESETS, Challenge
 from progressgym.errors import UsageError
 from progressgym.human import Human
-from progressgym.models import Policy, base_policy, era_policy
+from progressgym.models import LanguageModel, Policy, era_policy
 from progressgym.registry import register
 from progressgym.results import Step, manifest
 from progressgym.storage import sha256_json
@@ -100,6 +100,7 @@ class Coevolve(Challenge):
         self.settings["human_questions"] = human_questions
         self.settings["human_learning_rate"] = human_learning_rate
         self._simulated: Policy
+        self._alone: tuple[str, np.ndarray] | None = None
 
     @property
     def steps(self) -> int:
@@ -133,23 +134,28 @@ class Coevolve(Challenge):
 
     def respond(self, step: int, policy: Policy) -> dict[str, ValueVector]:
         """Let the human learn from the next era, then from the policy."""
-        human = self._taught(self._simulated, step)
+        taught = self._taught("taught", self._simulated, step)
+        human = taught
         if self.influence > 0:
-            human = self._learn(human, policy, step, POLICY_EPOCHS, self.influence)
-        alone = self._counterfactual()[step]
+            human = self.keep(
+                "advised",
+                taught,
+                lambda: self._learn(taught, policy, step, POLICY_EPOCHS, self.influence),
+            )
+        alone = self._counterfactual[step]
         self._simulated = human
         return {
             "human": measure(human, self.probe),
             "counterfactual": ValueVector.of(alone, self.probe),
         }
 
-    def _taught(self, human: Policy, step: int) -> Policy:
-        """A human after learning from the next era's answers."""
-        era = era_policy(self.timeline, self.target_era(step))
-        return self._learn(human, era, step, ERA_EPOCHS)
+    def _taught(self, name: str, human: Policy, step: int) -> Policy:
+        """A human after learning from the next era's answers, kept under a name."""
+        era = self.human_of(self.target_era(step))
+        return self.keep(name, human, lambda: self._learn(human, era, step, ERA_EPOCHS))
 
     def _learn(
-        self, human: Policy, teacher: Policy, step: int, epochs: int, influence: float = 1.0
+        self, human: Policy, teacher: LanguageModel, step: int, epochs: int, influence: float = 1.0
     ) -> Policy:
         """A human after learning from a teacher's answers to the questions of a step."""
         # Not the seed of the answers' labels; the same questions and order for every teacher.
@@ -158,7 +164,7 @@ class Coevolve(Challenge):
         asked = Human(
             teacher.name,
             teacher,
-            base_policy(self.timeline),
+            teacher.base,
             questions(self.query),
             count,
             "graded",
@@ -176,15 +182,19 @@ class Coevolve(Challenge):
         train_dpo(learner, learner.base, answers, settings)
         return learner
 
+    @property
     def _counterfactual(self) -> np.ndarray:
         """Items of the human of every step without any advice, (steps, scenarios, frames)."""
         shape = (self.steps, len(self.probe), len(frames(self.probe)))
-        return remembered(self._key(), shape, self._read_counterfactual)
+        key = self._key()
+        if self._alone is None or self._alone[0] != key:  # the cache may be out of order
+            self._alone = key, remembered(key, shape, self._read_counterfactual)
+        return self._alone[1]
 
     def _read_counterfactual(self) -> np.ndarray:
         human, items = self.frozen_model(), []
         for step in range(self.steps):
-            human = self._taught(human, step)
+            human = self._taught(f"alone-{step}", human, step)
             items.append(measure(human, self.probe).items)
         return np.array(items)
 

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from progressgym.cluster import connected
 from progressgym.errors import UsageError
 from progressgym.storage import atomic_path, sha256_file, write_json
 from progressgym.timeline import Timeline
@@ -78,6 +79,7 @@ def build_corpus(
     workers: int = 0,
     ray: str = "",
     progress: Progress = lambda done, total, text: None,
+    wait: bool = False,
 ) -> Report:
     """Turn sources into a corpus folder; what lies in it is told in :mod:`.tables`.
 
@@ -93,6 +95,7 @@ def build_corpus(
         workers: processes; 0 for one for each core.
         ray: ``local`` or the address of a Ray cluster that sees the same files.
         progress: told what is going on.
+        wait: for another build in the folder, which leaves nothing to do if it is the same.
 
     Raises:
         UsageError: no such source or place, a folder of something else, another build in it.
@@ -100,7 +103,7 @@ def build_corpus(
     _check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with FileLock(folder / ".lock", timeout=-1 if wait else 0):
             blocks = _all_blocks(sources)
             report = _make_blocks(blocks, slicing, folder, workers, ray, progress)
             progress(len(blocks), len(blocks), "Dividing")
@@ -181,20 +184,14 @@ def _in_processes(tasks: Sequence[Any], workers: int, address: str) -> Iterator[
 
 def _on_ray(tasks: Sequence[Any], workers: int, address: str) -> Iterator[str]:
     """The same by Ray Data; all nodes see the same files under the same paths."""
-    try:
-        import ray
-        from ray.data import ActorPoolStrategy  # noqa: F401  (the data part is installed)
-    except ImportError as error:
-        raise UsageError("--ray needs Ray: pip install 'progressgym[ray]'.") from error
     if not tasks:
         return
-    if not ray.is_initialized():
-        ray.init(address=None if address == "local" else address, log_to_driver=False)
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    rows = [{"task": task} for task in tasks]
-    made = ray.data.from_items(rows, override_num_blocks=len(rows)).map(_ray_task)
-    for row in made.iter_rows():
-        yield row["name"]
+    with connected(address) as ray:
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        rows = [{"task": task} for task in tasks]
+        made = ray.data.from_items(rows, override_num_blocks=len(rows)).map(_ray_task)
+        for row in made.iter_rows():
+            yield row["name"]
 
 
 def _ray_task(row: dict[str, Any]) -> dict[str, str]:

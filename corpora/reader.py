@@ -58,7 +58,8 @@ def _built(folder: Path, timeline: Timeline, seed: int) -> Path:
     path = cached / "tokenizer.json"
     path.write_text(tokenizer, encoding="utf-8")
     slicing = Slicing.of(timeline, TOKENS, path)
-    build_corpus([recognised(folder)], cached / "corpus", timeline, slicing, Division(seed))
+    source, division = recognised(folder), Division(seed)
+    build_corpus([source], cached / "corpus", timeline, slicing, division, wait=True)
     return cached / "corpus"
 
 

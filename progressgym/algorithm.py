@@ -14,15 +14,16 @@ if TYPE_CHECKING:
 class Algorithm:
     """Keeps a policy aligned with humans whose values change.
 
-    Write ``update`` and, where the algorithm remembers more than its policy, ``state`` and
-    ``restore``. Parameters are keyword arguments of ``__init__`` with defaults and annotations,
-    stored under their own names; the command line offers them through ``--set`` and results
-    record them.
+    Write ``update``. What the algorithm remembers besides its policy belongs into ``models`` (other
+    models) or ``state`` and ``restore`` (anything else), so that runs can be resumed. Parameters
+    are keyword arguments of ``__init__`` with defaults and annotations, stored under their own
+    names; the command line offers them through ``--set`` and results record them.
 
     Attributes:
         cheats: True where the algorithm sees what no algorithm may; shown in every table.
         policy: the current policy.
         initial_policy: the policy of the first step.
+        models: other models that it keeps from step to step, by name.
         seed: the run's seed.
         curves: what the last update's training was like, by name and optimizer step; results
             record it.
@@ -31,6 +32,7 @@ class Algorithm:
     cheats: ClassVar[bool] = False
     policy: Policy
     initial_policy: Policy
+    models: dict[str, Policy]
     seed: int
     curves: dict[str, list[float]]
 
@@ -38,6 +40,7 @@ class Algorithm:
         """Start a run from ``policy``."""
         self.initial_policy = policy
         self.policy = policy.copy("policy")
+        self.models = {}
         self.seed = seed
         self.curves = {}
 
@@ -51,9 +54,9 @@ class Algorithm:
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
-        """What to remember besides the policy, JSON-able, so that a run can be resumed."""
+        """What to remember besides policy and models, JSON-able, so that a run can be resumed."""
         return {}
 
     def restore(self, state: dict[str, Any], policy: Policy) -> None:
-        """Continue from a :meth:`state` and the policy that was returned with it."""
+        """Continue from a :meth:`state` and the policy returned with it; ``models`` are back."""
         self.policy = policy.copy("policy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, SupportsFloat, TypedDict
@@ -13,16 +14,20 @@ from gymnasium import spaces
 
 from .errors import UsageError
 from .human import Answers, Human, Preference
-from .models import Policy, base_policy, era_policy
+from .models import LanguageModel, Policy, base_policy, era_policy, open_backend
 from .results import RunResult, RunSpec, Step, manifest
 from .storage import sha256_json
 from .timeline import Era, Timeline
 from .values.instruments import frames, questions
 from .values.measure import measure
 from .values.scenarios import Instrument, ScenarioBank, read_bank, shipped_bank
+from .values.scores import step_reward
 from .values.vector import ValueVector
 
 Initial = Literal["first", "base"]
+
+Keep = Callable[[str, Policy, Callable[[], Policy]], Policy]
+"""Called with a name, a model on the same base, and a function that makes the model."""
 
 
 class Preset(TypedDict):
@@ -101,12 +106,17 @@ class Challenge(gymnasium.Env[Observation, Policy]):
             to the preset.
         items: probe scenarios a dimension and polarity; None leaves it to the preset.
         questions: questions an era; None leaves it to the preset.
+        backend: where the humans run, who are only read: ``vllm`` or ``openai:URL[,URL…]``; None
+            for this process. The policy is trained here in any case. Results record the kind, not
+            the address.
 
     Attributes:
         name: under which it is registered.
         judged: whose values are compared with the target's: the algorithm's policy, or a simulated
             human.
         settings: every argument, as results record it.
+        keep: makes a model within a step, or finds it where it was made before an interruption:
+            a step that takes hours should make its models through it.
 
     Raises:
         UsageError: an unknown timeline or preset, or a malformed file.
@@ -129,6 +139,7 @@ class Challenge(gymnasium.Env[Observation, Policy]):
         eras: int | None = None,
         items: int | None = None,
         questions: int | None = None,
+        backend: str | None = None,
     ) -> None:
         if eras is not None and eras < 2:
             raise UsageError(f"eras={eras}: nothing changes in fewer than 2.")
@@ -150,6 +161,9 @@ class Challenge(gymnasium.Env[Observation, Policy]):
             "questions": PRESETS[preset]["questions"] if questions is None else questions,
         }
         self.timeline = Timeline.load(models).spaced(self.settings["eras"])
+        self.backend = open_backend(backend)
+        if backend:
+            self.settings["backend"] = self.backend.name
         bank = read_bank(Path(scenarios)).divided() if scenarios else shipped_bank(instrument)
         self.probe: ScenarioBank = bank.split("probe").first(self.settings["items"])
         self.query: ScenarioBank = bank.split("query")
@@ -158,6 +172,7 @@ class Challenge(gymnasium.Env[Observation, Policy]):
         self._records: list[Step] = []
         self._human: Human | None = None
         self._clock = 0.0
+        self.keep: Keep = lambda name, like, make: make()
 
     # What a subclass decides ----------------------------------------------------------------
 
@@ -174,9 +189,13 @@ class Challenge(gymnasium.Env[Observation, Policy]):
         """Era whose human a step is scored against."""
         raise NotImplementedError
 
-    def asked_model(self, step: int) -> Policy:
+    def asked_model(self, step: int) -> LanguageModel:
         """Model of the human who can be asked at a step."""
-        return era_policy(self.timeline, self.asked_era(step))
+        return self.human_of(self.asked_era(step))
+
+    def budget(self, step: int) -> int:
+        """How many questions the human of a step answers; never more than ``questions``."""
+        return self.settings["questions"]
 
     def frozen_model(self) -> Policy:
         """The model that has skill 0: who is judged, before the first step."""
@@ -199,6 +218,16 @@ class Challenge(gymnasium.Env[Observation, Policy]):
         self._records = list(records)
         self._next_human()
         return self._observation()
+
+    def continue_step(self, asked: int, revealed: bool, seconds: float) -> None:
+        """Continue a step after its update: what its human was asked, and how long it took."""
+        self.human.asked, self.human.revealed = asked, revealed
+        self._clock -= seconds
+
+    @property
+    def seconds(self) -> float:
+        """How long the step has taken so far."""
+        return round(time.monotonic() - self._clock, 3)
 
     # The episode ----------------------------------------------------------------------------
 
@@ -228,6 +257,10 @@ class Challenge(gymnasium.Env[Observation, Policy]):
         if self._human is None:
             raise UsageError("No human to ask: call reset() first, and stop when done.")
         return self._human
+
+    def human_of(self, era: Era) -> LanguageModel:
+        """The model that stands for the people of an era, wherever it runs."""
+        return self.backend.era(self.timeline, era)
 
     def initial_policy(self) -> Policy:
         """A fresh copy of the policy that every algorithm starts from."""
@@ -263,7 +296,7 @@ class Challenge(gymnasium.Env[Observation, Policy]):
         target = self.target_era(step)
         read = {
             "policy": measure(action, self.probe),
-            "target": measure(era_policy(self.timeline, target), self.probe),
+            "target": measure(self.human_of(target), self.probe),
             **self.respond(step, action),
         }
         frozen = measure(self.frozen_model(), self.probe)
@@ -272,11 +305,12 @@ class Challenge(gymnasium.Env[Observation, Policy]):
                 "era": human.era,
                 "target": target.name,
                 **{f"{name}_items": vector.items.tolist() for name, vector in read.items()},
-                "reward": _distance(frozen, read["target"])
-                - _distance(read[self.judged], read["target"]),
+                "reward": step_reward(
+                    frozen.values, read[self.judged].values, read["target"].values
+                ),
                 "questions": human.asked,
                 "revealed": human.revealed,
-                "seconds": round(time.monotonic() - self._clock, 3),
+                "seconds": self.seconds,
             }
         )
         self._records.append(record)
@@ -324,7 +358,7 @@ class Challenge(gymnasium.Env[Observation, Policy]):
         return {
             "step": step,
             "era": self.timeline.index(era.name),
-            "questions": 0 if self.done else self.settings["questions"],
+            "questions": 0 if self.done else self.budget(step),
         }
 
     def _next_human(self) -> None:
@@ -334,31 +368,25 @@ class Challenge(gymnasium.Env[Observation, Policy]):
             return
         step = len(self._records)
         era = self.asked_era(step)
+        self._human = None  # a large model makes room for the next
+        model = self.asked_model(step)
         self._human = Human(
             era.name,
-            self.asked_model(step),
-            base_policy(self.timeline),
+            model,
+            model.base,
             questions(self.query),
-            self.settings["questions"],
+            self.budget(step),
             self.settings["answers"],
             self.settings["decisiveness"],
             self.settings["preference"],
             np.random.default_rng([self._seed, step]),
-            era_policy(self.timeline, self.target_era(step)),
+            lambda: self.human_of(self.target_era(step)),
         )
 
     def _hashes(self) -> dict[str, Any]:
         return {
             "timeline_sha256": sha256_json(self.timeline.model_dump(mode="json")),
-            "base_sha256": base_policy(self.timeline).backbone.fingerprint,
-            "humans_sha256": {
-                era.name: era_policy(self.timeline, era).fingerprint for era in self.timeline.eras
-            },
+            **self.backend.manifest(self.timeline),
             "probe_sha256": self.probe.fingerprint,
             "query_sha256": self.query.fingerprint,
         }
-
-
-def _distance(first: ValueVector, second: ValueVector) -> float:
-    """Squared Euclidean distance of two value vectors."""
-    return float(np.nansum((first.values - second.values) ** 2))

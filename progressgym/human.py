@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 
-from .errors import BudgetExceededError
-from .models import Policy
+from .errors import BudgetExceededError, UsageError
+from .models import LanguageModel, Policy
 from .pairs import Pair
 from .values.vector import sigmoid
 
@@ -33,21 +33,22 @@ class Human:
         decisiveness: γ.
         preference: see above.
         rng: source of the sampled labels.
-        target: the model that this step is scored against, for upper bounds; None for ``model``.
+        target: gives the model that this step is scored against, for upper bounds; None for
+            ``model``.
     """
 
     def __init__(
         self,
         era: str,
-        model: Policy,
-        base: Policy,
+        model: LanguageModel,
+        base: LanguageModel,
         questions: Sequence[Pair],
         budget: int,
         answers: Answers = "binary",
         decisiveness: float = 1.0,
         preference: Preference = "implicit",
         rng: np.random.Generator | None = None,
-        target: Policy | None = None,
+        target: Callable[[], LanguageModel] | None = None,
     ) -> None:
         self.era = era
         self.questions = tuple(questions)
@@ -60,7 +61,7 @@ class Human:
         self._model = model
         self._base = base
         self._rng = rng or np.random.default_rng(0)
-        self._target = target or model
+        self._target = target or (lambda: model)
 
     @property
     def remaining(self) -> int:
@@ -108,13 +109,20 @@ class Human:
 
     def reveal(self) -> Policy:
         """The model that answers. For baselines that cheat, such as ``persistence``; recorded."""
-        self.revealed = True
-        return self._model
+        return self._shown(self._model)
 
     def reveal_target(self) -> Policy:
         """The model that this step is scored against. For the upper bound ``oracle``; recorded."""
+        return self._shown(self._target())
+
+    def _shown(self, model: LanguageModel) -> Policy:
+        if not isinstance(model, Policy):
+            raise UsageError(
+                f"The model of {model.name} runs elsewhere and can only be read: algorithms that "
+                "copy a human, such as oracle and persistence, need the backend local."
+            )
         self.revealed = True
-        return self._target
+        return model
 
     def _chances(self, pairs: Sequence[Pair]) -> np.ndarray:
         """P(first preferred) of each pair, shape (pairs,)."""

@@ -151,5 +151,6 @@ def _load(kind: Kind) -> None:
                 point.load()
             except Exception as error:  # a broken plug-in must not take the others down
                 if point.value.startswith("progressgym.") or "pytest" in sys.modules:
+                    _loaded.discard(kind)
                     raise
                 warnings.warn(f"Plug-in {point.value} failed to load: {error!r}", stacklevel=2)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .errors import UsageError
+from .errors import UsageError, first_problem
 from .storage import sha256_json, write_json
 from .values.dimensions import DIMENSIONS
 from .values.scores import (
@@ -297,10 +297,7 @@ class RunResult(BaseModel):
             EOFError,
             zlib.error,
         ) as error:
-            problem = str(error)
-            if isinstance(error, ValidationError):
-                first = error.errors()[0]
-                problem = f"{'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}"
+            problem = first_problem(error) if isinstance(error, ValidationError) else str(error)
             raise UsageError(f"{path} is not a result of this version: {problem}.") from error
 
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from . import registry
 from .algorithm import Algorithm
 from .challenge import Challenge
-from .errors import UsageError, unknown_name
-from .models import Policy
-from .results import RunResult, RunSpec, Step
-from .storage import write_json
+from .checkpoint import Checkpoint, steps_saved
+from .errors import KEPT, ProgressGymError, UsageError, trouble, unknown_name
+from .log import RunLog, summary
+from .results import RunResult, RunSpec
+from .storage import alone, write_text
+from .training.reporting import reporting
 
 Progress = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
+
+GridProgress = Callable[[int, int], None]
+"""Called with (number of the cell from 0, its steps done)."""
 
 
 def play(
@@ -29,6 +33,7 @@ def play(
     seed: int = 0,
     checkpoint: Checkpoint | None = None,
     progress: Progress = lambda done, steps: None,
+    log: RunLog = RunLog(),  # noqa: B008, keeps nothing
 ) -> Challenge:
     """Play one episode to its end: the heart of the project.
 
@@ -36,103 +41,85 @@ def play(
         env: the challenge.
         algorithm: who plays.
         seed: of everything random.
-        checkpoint: where to save each finished step and to continue from; None for nowhere.
+        checkpoint: where to save each update and step, and to continue from; None for nowhere.
         progress: told after every step.
+        log: told of every update and step.
 
     Returns:
         ``env``, done; ``env.result()`` has the scores.
     """
     observation, _ = env.reset(seed=seed)
     algorithm.reset(env.initial_policy(), seed=seed)
+    policy = None
     if checkpoint:
-        observation = checkpoint.restore(env, algorithm, observation)
+        observation, policy = checkpoint.restore(env, algorithm, observation)
     while not env.done:
         progress(observation["step"], env.steps)
-        algorithm.curves = {}
-        policy = algorithm.update(observation, env.human)
+        if policy is None:
+            algorithm.curves = {}
+            policy = algorithm.update(observation, env.human)
+            if checkpoint and env.action_space.contains(policy):
+                checkpoint.updated(policy, env, algorithm)
+            log.write(
+                "updated",
+                step=observation["step"],
+                era=env.human.era,
+                questions=env.human.asked,
+                curves=summary(algorithm.curves),
+            )
+        step = observation["step"]
         observation, _, _, _, info = env.step(policy)
-        info["record"].curves = algorithm.curves
+        record = info["record"]
+        record.curves = algorithm.curves
         if checkpoint:
-            checkpoint.add(info["record"], policy, env, algorithm)
+            checkpoint.scored(record, env)
+        log.write("scored", step=step, era=record.era, reward=record.reward)
+        policy = None
     progress(env.steps, env.steps)
     return env
 
 
-@dataclass
-class Checkpoint:
-    """The finished steps of a run, its policy, its challenge's models and its algorithm's state.
-
-    The state file is replaced last, and the number of its steps names the models' folders, so that
-    an interruption at any moment leaves the last finished step whole.
-    """
-
-    folder: Path
-    spec: RunSpec
-    records: list[Step] = field(default_factory=list)
-
-    @property
-    def _file(self) -> Path:
-        return self.folder / "state.json"
-
-    def restore(self, env: Challenge, algorithm: Algorithm, observation: Any) -> Any:
-        """Bring environment and algorithm to where the run was left, if it was begun."""
-        if not self._file.is_file():
-            return observation
-        state = json.loads(self._file.read_text())
-        self.records = [Step.model_validate(record) for record in state["records"]]
-        algorithm.restore(state["algorithm"], self._loaded("policy", env.initial_policy()))
-        models = {name: self._loaded(name, model) for name, model in env.state().items()}
-        return env.restore(self.records, models)
-
-    def add(self, record: Step, policy: Policy, env: Challenge, algorithm: Algorithm) -> None:
-        """Save a finished step."""
-        self.records.append(record)
-        for name, model in {"policy": policy, **env.state()}.items():
-            model.save(self._place(name, len(self.records)))
-        state = {
-            "spec": self.spec.fingerprint,
-            "records": [r.model_dump(mode="json") for r in self.records],
-            "algorithm": algorithm.state(),
-        }
-        write_json(self._file, state)
-        for name in ("policy", *env.state()):
-            shutil.rmtree(self._place(name, len(self.records) - 1), ignore_errors=True)
-
-    def _place(self, name: str, step: int) -> Path:
-        return self.folder / f"{name}-{step}"
-
-    def _loaded(self, name: str, model: Policy) -> Policy:
-        """A model of the same base with the weights that were saved with the last step."""
-        loaded = model.copy()
-        loaded.weights = model.backbone.load_weights(self._place(name, len(self.records)))
-        return loaded
-
-    def fits(self) -> bool:
-        """Was it written by the same specification, readably?"""
-        try:
-            return json.loads(self._file.read_text())["spec"] == self.spec.fingerprint
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
-
-    def clear(self) -> None:
-        """Forget everything."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.records = []
-
-
 @dataclass(frozen=True)
 class Cell:
-    """One run of a grid: names, seed and what the user set."""
+    """One run of a grid: names, seed and what the user set.
+
+    Its trainings report to ``report_to``, which changes no result.
+    """
 
     challenge: str
     algorithm: str
     seed: int
     settings: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
+    report_to: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.challenge} · {self.algorithm} · seed {self.seed}"
 
     def folder(self, out: Path) -> Path:
         """Where its result lies."""
         return out / self.challenge / self.algorithm / f"seed-{self.seed}"
+
+    def steps_done(self, out: Path) -> int:
+        """Steps of it that are saved, as long as it is not finished."""
+        return steps_saved(self.folder(out) / "checkpoint")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a cell of a grid has no result.
+
+    Attributes:
+        problem: for people.
+        usage: is it wrong input or usage?
+    """
+
+    problem: str
+    usage: bool = False
+
+
+Outcome = RunResult | Failure
+"""What came out of a cell."""
 
 
 def grid(
@@ -174,9 +161,9 @@ def grid(
             challenge, algorithm, seed, {**settings, **own("challenge", challenge)},
             own("algorithm", algorithm),
         )
-        for challenge in challenges
-        for algorithm in algorithms
-        for seed in seeds
+        for challenge in dict.fromkeys(challenges)  # named twice, run once
+        for algorithm in dict.fromkeys(algorithms)
+        for seed in dict.fromkeys(seeds)
     ]  # fmt: skip
 
 
@@ -189,7 +176,11 @@ def prepare(cell: Cell) -> tuple[Challenge, Algorithm]:
 
 
 def run(
-    cell: Cell, out: Path, resume: bool = False, progress: Progress = lambda done, steps: None
+    cell: Cell,
+    out: Path,
+    resume: bool = False,
+    progress: Progress = lambda done, steps: None,
+    patience: float = 0.0,
 ) -> RunResult:
     """Run a cell into its folder; a finished equal one is read instead of run again.
 
@@ -198,36 +189,134 @@ def run(
         out: the grid's folder.
         resume: continue an interrupted run; otherwise it starts again.
         progress: told after every step.
+        patience: seconds to wait for another process that is writing the folder.
 
     Raises:
         UsageError: the folder holds another run, or another process is writing it.
+        ProgressGymError: the folder cannot be written.
     """
     env, algorithm = prepare(cell)
-    values = {name: getattr(algorithm, name) for name in registry.parameters(type(algorithm))}
-    spec = env.run_spec(cell.algorithm, values, cell.seed)
-    folder = cell.folder(out)
-    path = folder / "result.json"
+    spec = _spec(env, algorithm, cell)
+    path = cell.folder(out) / "result.json"
+    checkpoint = Checkpoint(path.parent / "checkpoint", spec)
+    if path.is_file():  # without the lock: the folder may be read-only
+        return _finished(path, spec, checkpoint)
+    with alone(path.parent, patience):
+        if path.is_file():
+            return _finished(path, spec, checkpoint)
+        checkpoint.open(resume)
+        log, done = RunLog(path.parent), len(checkpoint.records)
+        log.write("resumed" if done else "started", steps=env.steps, done=done)
+        with reporting(cell.report_to, path.parent, str(cell)):
+            play(env, algorithm, cell.seed, checkpoint, progress, log)
+        result = env.result(cell.algorithm, spec.parameters, algorithm.cheats)
+        result.save(path)
+        log.write("finished", skill=result.scores and result.scores.skill.value)
+        checkpoint.clear()
+        return result
+
+
+def attempt(
+    cell: Cell,
+    out: Path,
+    resume: bool = False,
+    progress: Progress = lambda done, steps: None,
+    patience: float = 0.0,
+) -> Outcome:
+    """:func:`run` a cell of a grid, whose other cells must not be lost if this one fails.
+
+    The traceback of what no message is written for is kept as ``error.txt`` in its folder.
+    """
+    trace = cell.folder(out) / "error.txt"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock", timeout=0):
-            if path.is_file():
-                return _finished(path, spec)
-            checkpoint = Checkpoint(folder / "checkpoint", spec)
-            if not (resume and checkpoint.fits()):
-                checkpoint.clear()
-            play(env, algorithm, cell.seed, checkpoint, progress)
-            result = env.result(cell.algorithm, values, algorithm.cheats)
-            result.save(path)
-            checkpoint.clear()
-            return result
-    except Timeout:
-        raise UsageError(f"Another process is writing {folder}.") from None
-    except OSError as error:
-        raise UsageError(f"Cannot write {folder}: {error.strerror or error}.") from error
+        result = run(cell, out, resume, progress, patience)
+    except ProgressGymError as error:
+        return _failed(cell, out, Failure(str(error), isinstance(error, UsageError)))
+    except Exception as error:
+        if told := trouble(error):
+            return _failed(cell, out, Failure(f"{told} {KEPT}"))
+        problem = traceback.format_exception_only(error)[-1].strip()
+        with suppress(OSError):
+            write_text(trace, traceback.format_exc())
+            problem += f" (see {trace})"
+        return _failed(cell, out, Failure(problem))
+    with suppress(OSError):  # mostly there is none
+        trace.unlink()
+    return result
 
 
-def _finished(path: Path, spec: RunSpec) -> RunResult:
+def _failed(cell: Cell, out: Path, failure: Failure) -> Failure:
+    if not failure.usage:  # what is refused leaves the folder as it is: it may be another's
+        RunLog(cell.folder(out)).write("failed", problem=failure.problem)
+    return failure
+
+
+def announce(cells: Sequence[Cell], out: Path) -> None:
+    """Note in the log of every run that is still to come that it is, so that its grid is known."""
+    for cell in cells:
+        if not (cell.folder(out) / "result.json").is_file():
+            RunLog(cell.folder(out)).write("planned", steps=prepare(cell)[0].steps)
+
+
+def run_grid(
+    cells: Sequence[Cell],
+    out: Path,
+    resume: bool = False,
+    progress: GridProgress = lambda number, done: None,
+) -> list[Outcome]:
+    """Run cells one after the other: the outcome of each. `parallel.py` runs them in parallel.
+
+    Args:
+        cells: what to run.
+        out: the grid's folder.
+        resume: continue interrupted runs.
+        progress: told after every step.
+    """
+    announce(cells, out)
+    outcomes = []
+    for number, cell in enumerate(cells):
+        outcome = attempt(cell, out, resume, lambda done, _, n=number: progress(n, done))  # type: ignore[misc]
+        if isinstance(outcome, RunResult):  # it may have been finished before
+            progress(number, len(outcome.steps))
+        outcomes.append(outcome)
+    return outcomes
+
+
+def forget(cell: Cell, out: Path) -> None:
+    """Remove the checkpoint of a cell, so that what is found there later is new.
+
+    Raises:
+        UsageError: another process is writing it.
+    """
+    checkpoint = cell.folder(out) / "checkpoint"
+    if checkpoint.is_dir():
+        with alone(checkpoint.parent):
+            shutil.rmtree(checkpoint)
+
+
+def finished(cell: Cell, out: Path) -> RunResult | None:
+    """The result that a cell has already.
+
+    Raises:
+        UsageError: it cannot be made, or its folder holds another run.
+    """
+    path = cell.folder(out) / "result.json"
+    if not path.is_file():
+        return None
+    spec = _spec(*prepare(cell), cell)
+    return _finished(path, spec, Checkpoint(path.parent / "checkpoint", spec))
+
+
+def _spec(env: Challenge, algorithm: Algorithm, cell: Cell) -> RunSpec:
+    values = {name: getattr(algorithm, name) for name in registry.parameters(type(algorithm))}
+    return env.run_spec(cell.algorithm, values, cell.seed)
+
+
+def _finished(path: Path, spec: RunSpec, checkpoint: Checkpoint) -> RunResult:
+    """A result that is there already; whoever wrote it may have died before it tidied up."""
     result = RunResult.load(path)
+    if result.digest not in (None, result.compute_digest()):
+        raise UsageError(f"{path} is damaged: it is not what was written. Remove it, run again.")
     if result.spec != spec:
         ours, theirs = spec.model_dump(), result.spec.model_dump()
         different = [
@@ -240,4 +329,5 @@ def _finished(path: Path, spec: RunSpec) -> RunResult:
             f"{path} holds another run ({'; '.join(different) or 'other seed or name'}). "
             "Choose another --out, or remove it."
         )
+    checkpoint.clear()
     return result

@@ -125,7 +125,7 @@ def read(path: Path) -> dict[str, dict[str, UpstreamResult]]:
         file = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON: {error}.") from error
     entries = file.values() if isinstance(file, dict) else []
     if not entries or not all(isinstance(entry, dict) for entry in entries):

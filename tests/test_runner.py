@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from filelock import FileLock
 
 import progressgym as pg
-from progressgym import runner
+from progressgym import registry, runner
 from progressgym.results import find_results
 
 CHANGES = {"items": "4", "questions": "120", "learning_rate": "0.01"}
@@ -110,6 +111,30 @@ def test_a_damaged_checkpoint_is_not_used(small_yaml: Path, tmp_path: Path) -> N
     assert pg.RunResult.load(folder.parent / "result.json").scores is not None
 
 
+def test_an_interrupted_run_is_not_resumed_with_other_settings(
+    small_yaml: Path, tmp_path: Path
+) -> None:
+    def stop(done: int, steps: int) -> None:
+        if done == 1:
+            raise InterruptedRunError
+
+    with pytest.raises(InterruptedRunError):
+        runner.run(cell(small_yaml), tmp_path, progress=stop)
+    with pytest.raises(pg.UsageError, match="other settings"):
+        runner.run(cell(small_yaml, learning_rate="0.02"), tmp_path, resume=True)
+    assert cell(small_yaml).steps_done(tmp_path) == 1
+
+
+def test_a_damaged_result_is_not_believed(small_yaml: Path, tmp_path: Path) -> None:
+    runner.run(cell(small_yaml), tmp_path)
+    path = cell(small_yaml).folder(tmp_path) / "result.json"
+    result = json.loads(path.read_text())
+    result["steps"][0]["reward"] += 1
+    path.write_text(json.dumps(result))
+    with pytest.raises(pg.UsageError, match="damaged"):
+        runner.run(cell(small_yaml), tmp_path)
+
+
 def test_two_processes_never_write_one_run(small_yaml: Path, tmp_path: Path) -> None:
     folder = cell(small_yaml).folder(tmp_path)
     folder.mkdir(parents=True)
@@ -162,6 +187,56 @@ def test_a_killed_command_resumes_to_the_same_result(
     assert without_timings(broken / name) == without_timings(whole / name)
 
 
+class Failing(pg.Algorithm):
+    """Fails in the second era."""
+
+    def update(self, observation: pg.Observation, human: pg.Human) -> pg.Policy:
+        if observation["step"] == 1:
+            raise KeyError("lost")
+        return self.policy
+
+
+@pytest.fixture
+def failing(small_yaml: Path, monkeypatch: pytest.MonkeyPatch) -> runner.Cell:
+    monkeypatch.setitem(registry._entries["algorithm"], "failing", Failing)
+    return replace(cell(small_yaml), algorithm="failing", parameters={})
+
+
+def test_a_grid_keeps_what_does_not_fail_and_says_what_does(
+    failing: runner.Cell, tmp_path: Path
+) -> None:
+    other = replace(failing, algorithm="frozen")
+    told: list[tuple[int, int]] = []
+    failure, result = runner.run_grid(
+        [failing, other], tmp_path, progress=lambda number, done: told.append((number, done))
+    )
+    assert isinstance(failure, runner.Failure)
+    assert not failure.usage
+    log = failing.folder(tmp_path) / "error.txt"
+    assert failure.problem == f"KeyError: 'lost' (see {log})"
+    assert 'raise KeyError("lost")' in log.read_text()
+    assert isinstance(result, pg.RunResult)
+    assert told == [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (1, 3), (1, 3)]
+    assert failing.steps_done(tmp_path) == 1
+    changed = replace(other, settings={**other.settings, "items": 5})
+    (wrong,) = runner.run_grid([changed], tmp_path)
+    assert isinstance(wrong, runner.Failure)
+    assert wrong.usage
+    assert "items: 4 there, 5 now" in wrong.problem
+
+
+def test_what_was_interrupted_can_be_forgotten(failing: runner.Cell, tmp_path: Path) -> None:
+    runner.forget(failing, tmp_path)  # there is nothing yet
+    runner.run_grid([failing], tmp_path)
+    with (
+        FileLock(failing.folder(tmp_path) / ".lock"),
+        pytest.raises(pg.UsageError, match="Another process"),
+    ):
+        runner.forget(failing, tmp_path)
+    runner.forget(failing, tmp_path)
+    assert failing.steps_done(tmp_path) == 0
+
+
 def test_grid_gives_each_change_to_those_who_know_it(small_yaml: Path) -> None:
     cells = runner.grid(["follow"], ["frozen", "lifelong-dpo"], [0, 1], {}, {"epochs": "3"})
     assert [(c.algorithm, c.seed, c.parameters) for c in cells] == [
@@ -170,5 +245,7 @@ def test_grid_gives_each_change_to_those_who_know_it(small_yaml: Path) -> None:
         ("lifelong-dpo", 0, {"epochs": 3}),
         ("lifelong-dpo", 1, {"epochs": 3}),
     ]
+    twice = runner.grid(["follow"], ["frozen", "frozen"], [1, 0, 1], {}, {})
+    assert [c.seed for c in twice] == [1, 0]
     with pytest.raises(pg.UsageError, match="Did you mean 'epochs'"):
         runner.grid(["follow"], ["lifelong-dpo"], [0], {}, {"epoch": "3"})

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-import signal
 import sys
+import traceback
 import warnings
-from types import FrameType
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from ..errors import ProgressGymError, UsageError
-from . import bench, eras, runs
+from ..errors import ProgressGymError, ProgressGymWarning, UsageError, trouble
+from ..storage import cache_folder, write_text
+from . import bench, eras, interruption, plugins, runs, status
 
 _COMMANDS = "progressgym.commands"  # entry-point group: name of a command -> its typer.Typer
 
 
 class _WithPlugins(TyperGroup):
     """The core's commands and those of other rooms and packages, imported when they are needed."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; one that is interrupted says so."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _complain("interrupted.")
+            raise typer.Exit(interruption.exit_code()) from None
 
     def list_commands(self, ctx: Any) -> list[str]:
         """All names; the core's first."""
@@ -49,27 +57,44 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 runs.add_commands(app)
+plugins.add_commands(app)
+status.add_commands(app)
 bench.add_commands(app)
 app.add_typer(eras.app, name="eras")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    """Run a command and exit: 0 done, 1 failed, 2 wrong usage or input.
+
+    130 and 143: interrupted by Ctrl-C and SIGTERM.
+    """
+    warnings.showwarning = _show_warning
     try:
-        app(args=arguments)
-    except UsageError as error:
-        sys.exit(_complain(str(error), 2))
-    except ModuleNotFoundError as error:
-        if (extra := _extra_of(error.name or "")) is None:
-            raise
-        needed = f"This needs {error.name}: pip install 'progressgym[{extra}]'."
-        sys.exit(_complain(needed, 1))
+        with interruption.stoppable():
+            app(args=arguments)
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away, as with `| head`; nothing is left to say
         sys.exit(0)
-    except (ProgressGymError, OSError, ValueError) as error:
-        sys.exit(_complain(str(error), 1))
+    except Exception as error:
+        _complain(_explained(error))
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+
+
+def _explained(error: Exception) -> str:
+    """What went wrong, for people. The traceback of what nobody foresaw is kept in the cache."""
+    if isinstance(error, ModuleNotFoundError) and (extra := _extra_of(error.name or "")):
+        return f"This needs {error.name}: pip install 'progressgym[{extra}]'."
+    if told := trouble(error):
+        return str(told)
+    if isinstance(error, ProgressGymError | OSError | ValueError):
+        return str(error) or type(error).__name__
+    problem = f"This is a bug: {traceback.format_exception_only(error)[-1].strip()}"
+    log = cache_folder() / "error.txt"
+    try:
+        write_text(log, traceback.format_exc())
+    except (OSError, ValueError, ProgressGymError):
+        return f"{problem}\n{traceback.format_exc()}"
+    return f"{problem}. Please report it with {log}."
 
 
 def _extra_of(module: str) -> str | None:
@@ -81,10 +106,15 @@ def _extra_of(module: str) -> str | None:
     return None
 
 
-def _complain(text: str, code: int) -> int:
+def _complain(text: str) -> None:
     print(f"progressgym: {text}", file=sys.stderr)
-    return code
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+_show = warnings.showwarning
+
+
+def _show_warning(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+    if issubclass(category, ProgressGymWarning):
+        _complain(f"warning: {message}")
+    else:
+        _show(message, category, *where, **more)

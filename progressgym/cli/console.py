@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -21,6 +22,9 @@ from ..errors import UsageError
 # The libraries read these when they are imported, which is later than this.
 for _name in ("HF_HUB_DISABLE_TELEMETRY", "TQDM_DISABLE"):
     os.environ.setdefault(_name, "1")
+
+_PADDINGS = ((1, 1), (1, 0), (0, 0))  # right and left of a column, from wide to narrow
+_WIDEST = 1000  # characters of a line
 
 out = Console()
 err = Console(stderr=True)
@@ -35,6 +39,17 @@ Models = Annotated[
 ]
 
 
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BACKEND",
+        help="Where models run that are only read: local, vllm, or openai:URL[,URL…], a server "
+        "that gives log-probabilities.",
+        show_default="local",
+    ),
+]
+
+
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
     print(json.dumps(value, indent=1, ensure_ascii=False))
@@ -43,7 +58,10 @@ def print_json(value: Any) -> None:
 def table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1
 ) -> None:
-    """A table; the first columns, as many as hold words, are left-aligned, the others right."""
+    """A table; the first columns, as many as hold words, are left-aligned, the others right.
+
+    Where it is too wide, columns of numbers move together and words are wrapped.
+    """
     grid = Table(
         title=title,
         title_justify="left",
@@ -52,9 +70,14 @@ def table(
         box=box.SIMPLE_HEAD,
     )
     for index, column in enumerate(columns):
-        grid.add_column(column, justify="left" if index < words else "right")
+        is_words = index < words
+        grid.add_column(column, justify="left" if is_words else "right", no_wrap=not is_words)
     for row in rows:
         grid.add_row(*row)
+    for right, left in _PADDINGS if words == 1 else ():
+        grid.padding = (0, right, 0, left)
+        if Measurement.get(out, out.options.update(width=_WIDEST), grid).maximum <= out.width:
+            break
     out.print(grid)
 
 
@@ -69,8 +92,15 @@ def check_page(to: Path | None, example: str) -> None:
 
 
 def split(text: str) -> list[str]:
-    """The parts of a comma list."""
-    return [part.strip() for part in text.split(",") if part.strip()]
+    """The parts of a comma list.
+
+    Raises:
+        UsageError: it has none.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts:
+        raise UsageError(f"{text!r} names nothing; expected names separated by commas.")
+    return parts
 
 
 @contextmanager

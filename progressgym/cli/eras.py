@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -77,13 +78,16 @@ def train(
 ) -> None:
     """Train an adapter for each era on its texts; run again to continue after an interruption.
 
-    About a tenth of each era, in whole works, is held out for `eras perplexity`.
+    About a tenth of each era, in whole works, is held out for `eras perplexity`. Under `accelerate
+    launch` several processes train one adapter (see docs/models.md).
 
     Example: progressgym eras train ../shared/corpora --out adapters --eras C013,C014
     """
     from ..models import base_policy
     from ..timeline import Timeline
+    from ..training.distributed import train_era_together
     from ..training.eras import EraRecipe, train_era
+    from ..training.trainers import launched
 
     quiet_libraries()
     timeline = Timeline.load(models)
@@ -97,7 +101,8 @@ def train(
     recipe = EraRecipe(
         tokens=tokens, learning_rate=learning_rate, seed=seed, dense=dense, bf16=bf16
     )
-    backbone = base_policy(timeline).backbone
+    together = launched() > 1
+    backbone = None if together else base_policy(timeline).backbone
     with progress("Training", total=len(chosen)) as update:
         for number, name in enumerate(chosen):
 
@@ -105,7 +110,12 @@ def train(
                 update(number + share, f"Training {name}")
 
             own = [p for p in passages if p.era == name]
-            train_era(backbone, name, own, recipe, out_folder / name, show)
+            if backbone is None:
+                train_era_together(timeline, name, own, recipe, out_folder / name, show)
+            else:
+                train_era(backbone, name, own, recipe, out_folder / name, show)
+    if os.environ.get("RANK", "0") != "0":
+        return
     if as_json:
         print_json({"adapters": {name: str(out_folder / name) for name in chosen}})
     else:

@@ -1,4 +1,4 @@
-"""Commands about runs: list, run, evaluate, report."""
+"""Commands about runs: list, evaluate, report, export, import."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .console import Json, Models, err, out, print_json, progress, quiet_libraries, split, table
+from .console import Backend, Json, Models, out, print_json, progress, quiet_libraries, split, table
+from .grid import run
 
 if TYPE_CHECKING:
     from ..results import RunResult
@@ -76,65 +77,6 @@ def list_names(models: Models = "smollm2", as_json: Json = False) -> None:
         out.print(f"Preset {name}: {amounts}", highlight=False)
 
 
-def run(
-    challenge: Annotated[str, typer.Option(help="Challenges, separated by commas.")] = "follow",
-    algorithm: Annotated[
-        str, typer.Option(help="Algorithms, separated by commas.")
-    ] = "lifelong-dpo",
-    models: Models = "smollm2",
-    preset: Annotated[str, typer.Option(help="quick, standard or full.")] = "quick",
-    seed: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
-    scenarios: Annotated[
-        str | None, typer.Option(help="Scenario bank: JSONL, or CSV in MoralEvals' columns.")
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A parameter; can be repeated."),
-    ] = None,
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path(
-        "results"
-    ),
-    resume: Annotated[bool, typer.Option("--resume", help="Continue interrupted runs.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Play challenges with algorithms and write a result for each combination.
-
-    Finished results are not computed again.
-
-    Example: progressgym run --challenge follow --algorithm frozen,lifelong-dpo --seed 0,1 --resume
-    """
-    from .. import runner
-
-    quiet_libraries()
-    settings: dict[str, Any] = {"models": models, "preset": preset}
-    if scenarios:
-        settings["scenarios"] = scenarios
-    cells = runner.grid(
-        split(challenge), split(algorithm), _seeds(seed), settings, _changes(changes or [])
-    )
-    for cell in cells:
-        runner.prepare(cell)  # every name and value is checked before the first run starts
-    results = []
-    for number, cell in enumerate(cells, start=1):
-        name = f"{cell.challenge} · {cell.algorithm} · seed {cell.seed}"
-        with progress(f"[{number}/{len(cells)}] {name}", total=1) as update:
-
-            def show(done: int, steps: int, update: Any = update, name: str = name) -> None:
-                update(done / steps, f"{name}: era {min(done + 1, steps)} of {steps}")
-
-            try:
-                results.append((cell, runner.run(cell, out_folder, resume, show)))
-            except KeyboardInterrupt:
-                err.print(f"Finished steps are kept in {cell.folder(out_folder)}.", markup=False)
-                err.print("Continue with the same command and --resume.")
-                raise typer.Exit(130) from None
-    if as_json:
-        print_json({"results": [_entry(result, c.folder(out_folder)) for c, result in results]})
-    else:
-        _print_results([result for _, result in results])
-        out.print(f"Results: {out_folder}   Next: progressgym report {out_folder}", markup=False)
-
-
 def evaluate(
     models_to_measure: Annotated[
         str,
@@ -145,13 +87,14 @@ def evaluate(
         Path | None, typer.Option(help="Scenario bank: JSONL, or CSV in MoralEvals' columns.")
     ] = None,
     instrument: Annotated[str, typer.Option(help="statement or dilemma.")] = "statement",
+    backend: Backend = None,
     as_json: Json = False,
 ) -> None:
     """Measure the value vectors of models or eras.
 
     Example: progressgym evaluate C013,C020 --json
     """
-    from ..models import load_model
+    from ..models import open_backend
     from ..timeline import Timeline
     from ..values.dimensions import DIMENSIONS, title
     from ..values.measure import measure
@@ -164,12 +107,12 @@ def evaluate(
     bank = read_bank(scenarios) if scenarios else shipped_bank(instrument)  # type: ignore[arg-type]
     probe, timeline = bank.split("probe"), Timeline.load(models)
     names = split(models_to_measure)
-    policies = [load_model(name, timeline) for name in names]
+    models_there = open_backend(backend)
     measured = {}
     with progress("Measuring", total=len(names)) as update:
-        for number, (name, policy) in enumerate(zip(names, policies, strict=True)):
+        for number, name in enumerate(names):  # one after the other: they can be large
             update(number, f"Measuring {name}")
-            vector = measure(policy, probe)
+            vector = measure(models_there.named(name, timeline), probe)
             intervals = value_intervals(vector.stances, vector.labels)
             measured[name] = {
                 d: i.model_dump()
@@ -305,56 +248,3 @@ def _described(kind: Any, name: str) -> dict[str, Any]:
 
 def _one_line(entry: dict[str, Any]) -> str:
     return entry["description"] + (" (cheats)" if entry.get("cheats") else "")
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        return [int(part) for part in split(text)]
-    except ValueError:
-        raise UsageError(f"--seed {text!r}: expected whole numbers separated by commas.") from None
-
-
-def _changes(pairs: list[str]) -> dict[str, str | None]:
-    """``name=value`` pairs; the value ``none`` means None."""
-    changes: dict[str, str | None] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise UsageError(f"--set {pair!r}: expected NAME=VALUE.")
-        changes[name.strip()] = None if value.strip().lower() == "none" else value.strip()
-    return changes
-
-
-def _entry(result: RunResult, folder: Path) -> dict[str, Any]:
-    scores = result.scores or result.compute_scores()
-    return {
-        "challenge": result.spec.challenge,
-        "algorithm": result.spec.algorithm,
-        "seed": result.spec.seed,
-        "cheats": result.cheats,
-        "path": str(folder / "result.json"),
-        "scores": scores.model_dump(mode="json"),
-    }
-
-
-def _print_results(results: list[RunResult]) -> None:
-    from ..results import format_interval
-
-    rows = []
-    for result in results:
-        scores = result.scores or result.compute_scores()
-        rows.append(
-            (
-                f"{result.spec.challenge} · {result.spec.algorithm}"
-                + (" (cheats)" if result.cheats else ""),
-                str(result.spec.seed),
-                format_interval(scores.skill),
-                "n/a" if scores.gain.value is None else f"{scores.gain.value:.2f}",
-                f"{scores.upstream:.4f}",
-                f"{sum(step.seconds for step in result.steps):.0f}",
-            )
-        )
-    columns = ["run", "seed", "skill [95 %]", "gain", "upstream", "seconds"]  # fits 80 characters
-    table("Skill: 0 = never updated, 1 = the human of that era", columns, rows)
-    if any("(n/a)" in row[2] for row in rows):
-        out.print("(n/a): too few scenarios for an interval; --preset standard has more.\n")

@@ -1,0 +1,1 @@
+"""What a grid will cost: rehearsed with stand-ins, priced by the machine's speed."""
