@@ -3,155 +3,171 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from progressgym.algorithm import Algorithm
-from progressgym.challenge import Observation
-from progressgym.human import Human
 from progressgym.models import Policy
 from progressgym.pairs import Pair
 from progressgym.registry import register
 from progressgym.training.dpo import DPOSettings, train_dpo
+from progressgym.training.pairs import Batch, preference_loss
 from progressgym.training.reward import RewardModel, RewardSettings, train_reward
 from progressgym.training.rloo import RLOOSettings, train_rloo
 
+from .temporal import Aim, Temporal
 
-@dataclass(frozen=True)
-class Aim:
-    """What an update trains towards.
-
-    Attributes:
-        human: today's.
-        reference: model that the policy is pulled towards.
-        beta: how strongly.
-        seed: of the training.
-    """
-
-    human: Human
-    reference: Policy
-    beta: float
-    seed: int
-
-
-class Lifelong(Algorithm):
-    """Asks today's human as many questions as it answers and trains on the answers.
-
-    Args:
-        beta: pull towards the reference; None takes the human's decisiveness γ, where the optimum
-            is the human.
-        reference: ``base``, or ``previous``: the policy that training starts from, which
-            amplifies (the human's preferences are added again in every era).
-        learning_rate: peak learning rate of the policy.
-        epochs: passes over an era's answers.
-        batch: prompts of an optimizer step.
-
-    Attributes:
-        iterative: start from yesterday's policy; otherwise from the initial policy in each era.
-    """
-
-    iterative: ClassVar[bool] = True
-
-    def __init__(
-        self,
-        beta: float | None = None,
-        reference: Literal["base", "previous"] = "base",
-        learning_rate: float = 5e-4,
-        epochs: int = 1,
-        batch: int = 16,
-    ) -> None:
-        self.beta = beta
-        self.reference = reference
-        self.learning_rate = learning_rate
-        self.epochs = epochs
-        self.batch = batch
-
-    def update(self, observation: Observation, human: Human) -> Policy:
-        """Ask the whole budget and train on the answers."""
-        rng = np.random.default_rng([self.seed, observation["step"]])
-        answers = human.prefer(human.draw(human.remaining, rng))
-        start = self.policy if self.iterative else self.initial_policy
-        self.policy = start.copy("policy")
-        if answers:
-            reference = start.base if self.reference == "base" else start
-            beta = human.decisiveness if self.beta is None else self.beta
-            self.learn(answers, Aim(human, reference, beta, int(rng.integers(2**31))))
-        return self.policy
-
-    def learn(self, answers: Sequence[Pair], aim: Aim) -> None:
-        """Train ``self.policy`` on answers of today's human."""
-        raise NotImplementedError
+_WATCHED = 64  # answers, to see whether the policy agrees: a tenth of the time of a training
 
 
 @register("algorithm", "lifelong-dpo")
-class LifelongDPO(Lifelong):
+class LifelongDPO(Temporal):
     """Direct preference optimisation on the answers of each era's human.
 
-    Args: see :class:`Lifelong`.
+    Algorithms that learn by another loss of the same pairs write :meth:`loss`.
+
+    Args: see :class:`~.temporal.Temporal`.
 
     References: Rafailov et al., "Direct Preference Optimization", 2023, eq. 7; Qiu et al.,
-    "ProgressGym", 2024 (lifelong, iterative and independent).
+    "ProgressGym", 2024.
     """
 
     def learn(self, answers: Sequence[Pair], aim: Aim) -> None:
         """DPO with the reference's log-probabilities computed once."""
         settings = DPOSettings(aim.beta, self.learning_rate, self.epochs, self.batch, aim.seed)
-        self.curves["loss"] = train_dpo(self.policy, aim.reference, answers, settings)
+        self.curves["loss"] = train_dpo(self.policy, aim.reference, answers, settings, self.loss)
+
+    def loss(self, batch: Batch, beta: float) -> Tensor:
+        """What is minimised, in nats."""
+        return preference_loss(batch, beta)
+
+
+class Rewards(Protocol):
+    """What is known of rewards: only differences between responses to one prompt mean anything."""
+
+    def rewards(self, pairs: Sequence[Pair]) -> Tensor:
+        """r̂ of the first and of the second response, shape (pairs, 2)."""
+
+    def odds(self, pairs: Sequence[Pair]) -> Tensor:
+        """Log-odds of preferring the first response in nats, float64, shape (pairs,)."""
 
 
 @register("algorithm", "lifelong-rlhf")
-class LifelongRLHF(Lifelong):
+class LifelongRLHF(Temporal):
     """A reward model of each era's answers, and RLOO on it with a KL to the reference.
 
-    The reward model is a language model of its own that begins as the policy before the update:
-    what earlier eras taught is kept, and the answers teach only what has changed since.
+    The reward model is a language model of its own. Like the policy it begins as the initial policy
+    and goes on from era to era, or starts anew: what earlier eras taught is kept, and the answers
+    teach only what has changed since. What is foreseen are its rewards.
+
+    The policy then answers other questions than those that were asked, as many: the reward model
+    needs no human. On the asked ones it has learnt the noise of single answers too, which the
+    policy would learn once more.
+
+    Algorithms that know rewards otherwise write :meth:`reward_model` or :meth:`loss`, those that
+    follow them otherwise :meth:`optimise`.
 
     Args:
         reward_learning_rate: peak learning rate of the reward model.
         samples: responses sampled to each question of a step.
-        settings: see :class:`Lifelong`.
+        learning_rate: peak learning rate of the policy, which goes on from yesterday's; rewards
+            are not noisy, but AdamW's steps are.
+        settings: see :class:`~.temporal.Temporal`.
 
     References: Ouyang et al., "Training language models to follow instructions with human
     feedback", 2022; Ahmadian et al., "Back to Basics", 2024, eq. 8 (RLOO); Qiu et al.,
-    "ProgressGym", 2024 (lifelong, iterative and independent).
+    "ProgressGym", 2024.
     """
 
     def __init__(
-        self, reward_learning_rate: float = 5e-4, samples: int = 16, **settings: Any
+        self,
+        reward_learning_rate: float = 5e-4,
+        samples: int = 64,
+        learning_rate: float = 2.5e-4,
+        **settings: Any,
     ) -> None:
-        super().__init__(**settings)
+        super().__init__(learning_rate=learning_rate, **settings)
         self.reward_learning_rate = reward_learning_rate
         self.samples = samples
 
-    def learn(self, answers: Sequence[Pair], aim: Aim) -> None:
-        """Reward model first, then RLOO on the same questions."""
-        self.optimise(answers, self.reward_model(answers, aim).rewards(answers), aim)
+    def align(self, answers: Sequence[Pair], aim: Aim) -> None:
+        """Reward model first, then RLOO on other questions, or on foreseen rewards."""
+        model = self.reward_model(answers, aim)
+        future = self.foresee(aim.human, lambda pairs: model.odds(pairs).numpy())
+        if future is None:
+            questions = unasked(aim)
+            self.optimise(questions, model.rewards(questions), aim)
+        else:
+            questions, odds = future
+            first = torch.from_numpy(odds)
+            self.optimise(questions, torch.stack([first, torch.zeros_like(first)], dim=1), aim)
 
-    def reward_model(self, answers: Sequence[Pair], aim: Aim) -> RewardModel:
+    def reward_model(self, answers: Sequence[Pair], aim: Aim) -> Rewards:
         """What the answers say of rewards."""
-        settings = RewardSettings(self.reward_learning_rate, self.epochs, self.batch, aim.seed)
-        return train_reward(self.policy, aim.reference, aim.beta, answers, settings)
+        return self.fit(answers, aim)
 
-    def optimise(self, answers: Sequence[Pair], rewards: Tensor, aim: Aim) -> None:
-        """RLOO on rewards of both responses, shape (pairs, 2)."""
+    def fit(
+        self,
+        answers: Sequence[Pair],
+        aim: Aim,
+        name: str = "reward",
+        start: Policy | None = None,
+        batch: int | None = None,
+    ) -> RewardModel:
+        """Train a reward model.
+
+        Args:
+            answers: what it learns from.
+            aim: of the update.
+            name: under which it is kept until tomorrow.
+            start: what it begins as; None for yesterday's of this name.
+            batch: prompts of an optimizer step; None for the policy's.
+        """
+        settings = RewardSettings(
+            self.reward_learning_rate, self.epochs, batch or self.batch, aim.seed
+        )
+        start = start or self.models.get(name, self.initial_policy)
+        model = train_reward(start, aim.reference, aim.beta, answers, settings, self.loss)
+        if self.iterative:
+            self.models[name] = model.model
+        return model
+
+    def loss(self, batch: Batch, beta: float) -> Tensor:
+        """What a reward model minimises, in nats."""
+        return preference_loss(batch, beta)
+
+    def optimise(self, questions: Sequence[Pair], rewards: Tensor, aim: Aim) -> None:
+        """RLOO on rewards of both responses, shape (questions, 2)."""
         settings = RLOOSettings(
             aim.beta, self.learning_rate, self.epochs, self.batch, self.samples, aim.seed
         )
-        self.curves.update(train_rloo(self.policy, aim.reference, answers, rewards, settings))
+        watched = aim.answers[:_WATCHED]
+        self.curves |= train_rloo(self.policy, aim.reference, questions, rewards, settings, watched)
+
+
+def unasked(aim: Aim) -> Sequence[Pair]:
+    """As many questions as were answered, of prompts that were not; the same if all were."""
+    asked = {pair.prompt for pair in aim.answers}
+    every = aim.human.draw(len(aim.human.questions), np.random.default_rng(aim.seed))
+    others = [question for question in every if question.prompt not in asked]
+    return others[: len(aim.answers)] or aim.answers
 
 
 @register("algorithm", "lifelong-dpo-independent")
 class LifelongDPOIndependent(LifelongDPO):
     """Lifelong DPO that starts from the initial policy in each era."""
 
-    iterative: ClassVar[bool] = False
+    def __init__(self, iterative: bool = False, **settings: Any) -> None:
+        super().__init__(iterative=iterative, **settings)
 
 
 @register("algorithm", "lifelong-rlhf-independent")
 class LifelongRLHFIndependent(LifelongRLHF):
-    """Lifelong RLHF that starts from the initial policy in each era."""
+    """Lifelong RLHF that starts from the initial policy in each era, and so has further to go."""
 
-    iterative: ClassVar[bool] = False
+    def __init__(
+        self, iterative: bool = False, learning_rate: float = 5e-4, **settings: Any
+    ) -> None:
+        super().__init__(iterative=iterative, learning_rate=learning_rate, **settings)

@@ -12,7 +12,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from progressgym.algorithms.extrapolative import ExtrapolativeDPO, extrapolate
+from progressgym.algorithms.extrapolative import ExtrapolativeDPO
+from progressgym.algorithms.lifelong import unasked
+from progressgym.algorithms.temporal import Aim, extrapolate
 
 import progressgym as pg
 from progressgym import registry, runner
@@ -86,9 +88,8 @@ def test_same_seed_same_numbers_and_curves_in_the_result(small_yaml: Path, name:
 def test_a_reward_model_learns_the_log_odds_of_the_answers(asked: list[Pair]) -> None:
     base = base_policy(Timeline.load("tiny"))
     settings = RewardSettings(learning_rate=1e-2, epochs=60, batch=4)
-    rewards = train_reward(base, base, GAMMA, asked, settings).rewards(asked)
-    assert rewards.shape == (len(asked), 2)
-    found = (rewards[:, 0] - rewards[:, 1]).numpy()
+    found = train_reward(base, base, GAMMA, asked, settings).odds(asked).numpy()
+    assert found.shape == (len(asked),)
     assert np.corrcoef(found, odds(asked))[0, 1] > 0.9
 
 
@@ -114,7 +115,7 @@ def test_reward_rises_with_distance_where_the_pull_is_weak(asked: list[Pair]) ->
 
     def last(beta: float) -> dict[str, float]:
         settings = RLOOSettings(beta, 1e-2, 20, 4, 16)
-        curves = train_rloo(base.copy(), base, asked, rewards, settings)
+        curves = train_rloo(base.copy(), base, asked, rewards, settings, asked)
         return {name: float(np.mean(curve[-5:])) for name, curve in curves.items()}
 
     weak, strong = last(0.2), last(20.0)
@@ -128,8 +129,23 @@ def test_trainings_refuse_what_nobody_answered(answers: list[Pair]) -> None:
     base = base_policy(Timeline.load("tiny"))
     with pytest.raises(UsageError, match="answered"):
         train_reward(base, base, GAMMA, answers, RewardSettings())
-    with pytest.raises(UsageError, match="answered"):
-        train_rloo(base.copy(), base, answers, torch.zeros(len(answers), 2), RLOOSettings())
+    rewards = torch.zeros(len(answers), 2)
+    with pytest.raises(UsageError, match=r"answered|questions"):
+        train_rloo(base.copy(), base, answers, rewards, RLOOSettings(), answers)
+
+
+def test_rlhf_optimises_on_prompts_that_were_not_asked() -> None:
+    own = questions(shipped_bank().split("query").first(1))
+    base = base_policy(Timeline.load("tiny"))
+    human = Human("C021", base, base, own, 100)
+    answers = human.prefer(human.draw(100, np.random.default_rng(0)))
+    aim = Aim(human, base, GAMMA, 5, answers)
+    others = unasked(aim)
+    assert len(others) == 100
+    assert not {q.prompt for q in others} & {a.prompt for a in answers}
+    assert others == unasked(aim)
+    whole = Human("C021", base, base, own, len(own)).prefer(own)
+    assert unasked(Aim(human, base, GAMMA, 5, whole)) == whole  # nothing else is left
 
 
 # Extrapolation --------------------------------------------------------------------------------
@@ -195,7 +211,9 @@ def test_order_zero_is_the_lifelong_algorithm(small_yaml: Path, method: str, sta
     lifelong = play(small_yaml, f"lifelong-{method}{start}")
     zero = play(small_yaml, f"extrapolative-{method}{start}", order=0)
     one = play(small_yaml, f"extrapolative-{method}{start}")
+    switched = play(small_yaml, f"lifelong-{method}", order=1, iterative=not start)
     assert zero.steps == lifelong.steps
+    assert switched.steps == one.steps
     assert one.steps[0] == lifelong.steps[0]
     assert one.steps[1].policy_items != lifelong.steps[1].policy_items
 
