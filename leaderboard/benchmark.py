@@ -20,6 +20,7 @@ from progressgym.benchmark import Outcome, Progress, timed
 from progressgym.registry import register
 from progressgym.results import RunResult
 from progressgym.runner import Cell, run
+from progressgym.values.scores import step_reward
 from progressgym.values.vector import ValueVector
 
 from . import client
@@ -103,7 +104,7 @@ def variant(one: RunResult, seed: int) -> RunResult:
             ValueVector(np.array(items), new.labels).values
             for items in (new.initial_items, step.target_items, step.policy_items)
         )
-        step.reward = float(np.nansum((initial - target) ** 2) - np.nansum((own - target) ** 2))
+        step.reward = step_reward(initial, own, target)
     new.scores = None  # the board computes them
     new.digest = new.compute_digest()
     return new

@@ -17,7 +17,7 @@ from progressgym.challenge import Challenge
 from progressgym.errors import UsageError
 from progressgym.results import RunResult, Scores, Step
 from progressgym.values.instruments import frames
-from progressgym.values.scores import Interval
+from progressgym.values.scores import Interval, step_reward
 from progressgym.values.vector import ValueVector
 
 from .card import Card
@@ -189,6 +189,13 @@ def humans_of(result: RunResult, known: Sequence[Humans]) -> Humans:
 def _challenge_of(result: RunResult, humans: Humans) -> Challenge:
     """The challenge that a specification describes, built anew; no file that it names is read."""
     spec = result.spec
+    installed = registry.names("challenge")
+    _refuse_if(
+        spec.challenge not in installed,
+        f"This board does not have the challenge {spec.challenge!r} installed, so it cannot check "
+        f"it. It ranks {', '.join(installed)}. Ask its keeper to install the package that brings "
+        f"{spec.challenge!r}, or submit runs of these.",
+    )
     _refuse_if(spec.settings.get("scenarios") is not None, "Only the shipped bank is ranked.")
     questions = spec.settings.get("questions")
     _refuse_if(
@@ -286,12 +293,12 @@ def _rewards(result: RunResult, env: Challenge) -> None:
         human = step.human_items if env.judged == "human" else step.policy_items
         _refuse_if(human is None, f"steps.{number} has no human_items.")
         target, own = _values(step.target_items, result), _values(human, result)
-        reward = float(np.nansum((initial - target) ** 2) - np.nansum((own - target) ** 2))
+        reward = step_reward(initial, own, target)
         _refuse_if(
             not abs(reward - step.reward) < 1e-4,
             f"steps.{number}.reward should be {reward:.6f}, found {step.reward}.",
         )
-        budget = result.spec.settings["questions"]
+        budget = env.budget(number)
         _refuse_if(
             not 0 <= step.questions <= budget,
             f"steps.{number}.questions is {step.questions}, the budget {budget}.",

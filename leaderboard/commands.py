@@ -57,7 +57,7 @@ def _maintainer() -> str:
 def serve(
     folder: Folder = DEFAULT,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 7860,
     corpus: Annotated[
         Path | None, typer.Option(help="A built corpus, for the page of texts.")
     ] = None,
@@ -240,6 +240,23 @@ def measure(
         )
     path = humans.save(folder / "humans")
     out.print(f"Measured: {path}. A board that is being served has to be started anew.")
+
+
+@app.command()
+def pack(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT…", help="Results or folders.")],
+    to: Annotated[Path, typer.Option(help="Folder of reference results.")],
+) -> None:
+    """Keep results as the reference results that boards begin with.
+
+    Example: progressgym leaderboard pack results --to leaderboard/reference
+    """
+    from progressgym.results import required_results
+
+    from .reference import pack_reference
+
+    changed = pack_reference(required_results(results), to)
+    out.print(f"{changed} new or changed in {to}", markup=False)
 
 
 @submission.command()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from progressgym.challenge import Challenge
-from progressgym.models import Policy, base_policy, era_policy
+from progressgym.errors import UsageError, first_problem
+from progressgym.models import open_backend
 from progressgym.storage import atomic_path, sha256_json
 from progressgym.timeline import Timeline
 from progressgym.values.instruments import frames
@@ -92,17 +94,17 @@ def measure_humans(
     """
     timeline, bank = Timeline.load(models), shipped_bank(instrument)
     probe, query = bank.split("probe"), bank.split("query")
-    eras = {era.name: era_policy(timeline, era) for era in timeline.eras}
-    measured: dict[str, Policy] = {BASE: base_policy(timeline), **eras}
+    local = open_backend("local")
+    hashes = local.manifest(timeline)
     items = {}
-    for done, (name, model) in enumerate(measured.items()):
-        progress(done, len(measured))
-        items[name] = measure(model, probe).items.tolist()
+    for done, name in enumerate([BASE, *(era.name for era in timeline.eras)]):
+        progress(done, 1 + len(timeline.eras))
+        items[name] = measure(local.named(name, timeline), probe).items.tolist()
     return Humans(
         models=models,
         instrument=instrument,
-        base_sha256=base_policy(timeline).backbone.fingerprint,
-        humans_sha256={name: model.fingerprint for name, model in eras.items()},
+        base_sha256=hashes["base_sha256"],
+        humans_sha256=hashes["humans_sha256"],
         query_sha256=query.fingerprint,
         scenarios=[scenario.id for scenario in probe],
         frames=list(frames(probe)),
@@ -111,6 +113,26 @@ def measure_humans(
 
 
 def known_humans(folders: Sequence[Path] = ()) -> list[Humans]:
-    """The shipped measurements and those in further folders."""
+    """The shipped measurements and those in further folders.
+
+    Raises:
+        UsageError: a file is damaged.
+    """
     found = [path for folder in (_SHIPPED, *folders) for path in sorted(folder.glob("*.json.gz"))]
-    return [Humans.model_validate_json(gzip.decompress(path.read_bytes())) for path in found]
+    return [_read(path) for path in found]
+
+
+def _read(path: Path) -> Humans:
+    """One file of measurements.
+
+    Raises:
+        UsageError: it is damaged.
+    """
+    try:
+        return Humans.model_validate_json(gzip.decompress(path.read_bytes()))
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        problem = first_problem(error) if isinstance(error, ValidationError) else str(error)
+        raise UsageError(
+            f"{path} holds no measurements: {problem}. Make it anew with "
+            "`progressgym leaderboard measure`."
+        ) from error

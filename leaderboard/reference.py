@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from progressgym.errors import UsageError
-from progressgym.results import find_results
+from progressgym.results import RunResult, find_results
+from progressgym.storage import atomic_path
 
 from .board import Board, RefusedError
 from .card import Card
+from .entries import packed
 
 FOLDER = Path(__file__).parent / "reference"
 WHO = "progressgym"
@@ -49,3 +51,29 @@ def add_reference(
         except RefusedError as error:
             raise UsageError(f"Reference results of {name}: {error}") from error
     board.rank()
+
+
+def pack_reference(paths: list[Path], to: Path = FOLDER) -> int:
+    """Keep results as reference results, compressed; equal ones are left alone.
+
+    Args:
+        paths: results' files; scores and digest are computed anew.
+        to: the folder to keep them in.
+
+    Returns:
+        How many files are new or changed.
+
+    Raises:
+        UsageError: a file is no result.
+    """
+    changed = 0
+    for path in paths:
+        result = RunResult.load(path)
+        result.scores, result.digest = result.compute_scores(), result.compute_digest()
+        spec, content = result.spec, packed(result)
+        place = to / spec.challenge / spec.algorithm / f"seed-{spec.seed}" / "result.json.gz"
+        if not (place.is_file() and place.read_bytes() == content):
+            with atomic_path(place) as partial:
+                partial.write_bytes(content)
+            changed += 1
+    return changed

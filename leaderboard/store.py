@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from progressgym.errors import UsageError
+from progressgym.errors import ProgressGymError, UsageError
 from progressgym.storage import atomic_path
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -53,27 +53,48 @@ class Store:
 
     def read(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """All rows of a query."""
-        return self._connection.execute(query, values).fetchall()
+        with self._sound():
+            return self._connection.execute(query, values).fetchall()
 
     def one(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
         """The first row of a query."""
-        return self._connection.execute(query, values).fetchone()
+        with self._sound():
+            return self._connection.execute(query, values).fetchone()
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction: all of it is on disk when the block ends, nothing if it raises."""
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
+        with self._sound():
+            connection = self._connection
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                if connection.in_transaction:  # an error of the file may have ended it
+                    connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def _sound(self) -> Iterator[None]:
+        """Explain what SQLite says of a file that was damaged since it was opened, or is locked."""
         try:
-            yield connection
-        except BaseException:
-            connection.execute("ROLLBACK")
+            yield
+        except sqlite3.IntegrityError:  # of a program, not of the file
             raise
-        connection.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            raise ProgressGymError(
+                f"The board {self.path} cannot be used: {error}. If it is damaged, put a copy in "
+                "its place that `progressgym leaderboard backup` made."
+            ) from error
 
     def backup(self, to: Path) -> None:
         """Copy the board as it is now into another file, while it may be in use."""
-        with atomic_path(to) as temporary, closing(sqlite3.connect(temporary)) as copy:
+        with (
+            self._sound(),
+            atomic_path(to) as temporary,
+            closing(sqlite3.connect(temporary)) as copy,
+        ):
             self._connection.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from progressgym.errors import UsageError
+from progressgym.errors import UsageError, first_problem
 from progressgym.results import RunResult
 
 LARGEST_UPLOAD = 16 * 2**20
@@ -39,9 +39,7 @@ def read_result(content: bytes, name: str) -> RunResult:
     try:
         return RunResult.model_validate(entries)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "file"
-        raise UsageError(f"{name} is not a result: {place}: {first['msg']}.") from error
+        raise UsageError(f"{name} is not a result: {first_problem(error)}.") from error
     except (RecursionError, OverflowError) as error:
         raise UsageError(f"{name} is not a result: {error}.") from error
 

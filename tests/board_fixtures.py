@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +21,7 @@ from progressgym.leaderboard.humans import measure_humans
 
 from progressgym.results import RunResult, Step
 from progressgym.runner import Cell, run
+from progressgym.values.scores import step_reward
 from progressgym.values.vector import ValueVector
 
 
@@ -51,7 +60,7 @@ def reward(result: RunResult, step: Step) -> float:
         ValueVector(np.array(items), result.labels).values
         for items in (result.initial_items, step.target_items, step.policy_items)
     )
-    return float(np.nansum((initial - target) ** 2) - np.nansum((own - target) ** 2))
+    return step_reward(initial, own, target)
 
 
 @pytest.fixture(scope="session")
@@ -78,3 +87,32 @@ def board(tmp_path: Path, humans_folder: Path) -> Board:
 
 def file_of(result: RunResult) -> dict[str, bytes]:
     return {"result.json.gz": packed(result)}
+
+
+@contextmanager
+def served(
+    folder: Path, python: str = sys.executable
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A real server of a board, until the block ends; its address and process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [python, "-m", "progressgym", "leaderboard", "serve", "--empty"]
+    command += ["--folder", str(folder), "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"{address}/board.json", timeout=5)
+            except urllib.error.HTTPError:
+                break  # it answers: there is nothing on the board
+            except OSError:
+                assert process.poll() is None, process.communicate()[1]
+                time.sleep(0.1)
+            else:
+                break
+        yield address, process
+    finally:
+        process.kill()
+        process.wait()

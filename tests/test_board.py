@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from board_fixtures import card, copy_of, file_of, moved, played, sealed
+from board_fixtures import card, copy_of, file_of, moved, played, sealed, served
 from progressgym.leaderboard.board import Board, RefusedError, View
 from progressgym.leaderboard.card import EXAMPLE
 from progressgym.leaderboard.client import Session
@@ -242,33 +239,6 @@ def test_what_rots_on_disk_is_seen(board: Board, runs: dict[str, RunResult]) -> 
 
 
 # A second process -------------------------------------------------------------------------------
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A real server of a board, until the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "progressgym", "leaderboard", "serve", "--empty"]
-    command += ["--folder", str(folder), "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"{address}/board.json", timeout=5)
-            except urllib.error.HTTPError:
-                break  # it answers: there is nothing on the board
-            except OSError:
-                assert process.poll() is None, process.communicate()[1]
-                time.sleep(0.1)
-            else:
-                break
-        yield address, process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def written(result: RunResult, folder: Path) -> Path:

@@ -127,7 +127,10 @@ FORGED: list[tuple[Callable[[RunResult], None], str]] = [
     (_huge, "further than 60 nats"),
     (lambda r: r.frames.reverse(), "frames are not the bank's"),
     (lambda r: r.scenarios.reverse(), "scenarios or their labels"),
-    (lambda r: setattr(r, "spec", r.spec.model_copy(update={"challenge": "../x"})), "Unknown"),
+    (
+        lambda r: setattr(r, "spec", r.spec.model_copy(update={"challenge": "../x"})),
+        "does not have",
+    ),
     (lambda r: setattr(r, "spec", r.spec.model_copy(update={"seed": -1})), "is not a seed"),
 ]
 

@@ -79,6 +79,7 @@ def page(browser: sync_api.Browser) -> Iterator[sync_api.Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     opened = context.new_page()
     opened.set_default_timeout(30_000)
+    sync_api.expect.set_options(timeout=30_000)
     opened.on("pageerror", lambda error: problems.append(str(error)))
     yield opened
     context.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from progressgym.leaderboard.board import Board
-from progressgym.leaderboard.reference import add_reference, reference_files
+from progressgym.leaderboard.reference import FOLDER, add_reference, pack_reference, reference_files
 
 from progressgym.comparison import draw_skill, interval_of
 from progressgym.results import RunResult
@@ -40,6 +40,14 @@ def test_they_are_what_their_names_say_and_unchanged() -> None:
             assert one.spec.algorithm == name
             assert one.spec.settings["preset"] == "standard"
             assert path.parts[-4:-1] == (one.spec.challenge, name, f"seed-{one.spec.seed}")
+
+
+def test_what_is_packed_again_is_unchanged(tmp_path: Path) -> None:
+    paths = FILES["frozen"][:2]
+    assert pack_reference(paths, tmp_path) == 2
+    assert pack_reference(paths, tmp_path) == 0
+    for path in paths:
+        assert (tmp_path / path.relative_to(FOLDER)).read_bytes() == path.read_bytes()
 
 
 def test_frozen_is_0_and_the_oracle_1_by_definition() -> None:
