@@ -5,8 +5,11 @@ BIN := $(VENV)/bin
 # Without a GPU, the pinned release has a CPU build; the newest one would bring gigabytes of CUDA.
 TORCH ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo torch || echo torch==2.13.0)
 SEED ?= 0
+KINDS := dpo rlhf dpo-independent rlhf-independent
+ALGORITHMS ?= $(shell echo frozen random persistence oracle $(KINDS:%=lifelong-%) \
+    $(KINDS:%=extrapolative-%) | tr ' ' ,)
 
-.PHONY: run test lint clean
+.PHONY: run test lint reference clean
 
 run: $(VENV)/.installed
 	$(BIN)/progressgym run --challenge follow --algorithm frozen,lifelong-dpo \
@@ -19,12 +22,18 @@ run: $(VENV)/.installed
 	@echo "  $(BIN)/progressgym evaluate C013,C020                values of two centuries"
 
 test: $(VENV)/.installed-dev lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The results that everybody compares with: about 12 hours on one core, half on two.
+reference: $(VENV)/.installed-dev
+	$(BIN)/progressgym run --challenge follow,predict,coevolve \
+	    --algorithm $(ALGORITHMS) --seed 0,1,2 --preset standard --ray local --resume --out reference
+	$(BIN)/progressgym leaderboard pack reference --to leaderboard/reference
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

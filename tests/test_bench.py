@@ -20,7 +20,7 @@ from progressgym.storage import cache_folder
 
 def test_the_built_in_benchmarks_are_registered_as_anyone_could() -> None:
     assert registry.names("benchmark") == [
-        "board", "corpora", "dpo", "growth", "measure", "memory",
+        "board", "corpora", "dpo", "growth", "measure", "memory", "plans", "scaling",
     ]  # fmt: skip
 
 

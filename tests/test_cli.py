@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from progressgym.cli import main
+from progressgym.results import RunResult
 from progressgym.values.dimensions import DIMENSIONS
 from progressgym.values.scenarios import shipped_bank
 
@@ -52,6 +53,36 @@ def test_run_then_report_then_run_again(
     code, text, _ = call(capsys, "report", str(out), "--json")
     assert code == 0
     assert Path(json.loads(text)["report"]).read_text().startswith("<!")
+
+
+def test_results_fit_into_80_columns_by_challenge_with_names_in_full(
+    capsys: pytest.CaptureFixture[str], small_yaml: Path, tmp_path: Path
+) -> None:
+    from progressgym.cli.grid import _print_results
+    from progressgym.values.scores import Interval
+
+    out = str(tmp_path)
+    run = ["run", "--challenge", "follow,predict", "--models", str(small_yaml), "--out", out]
+    call(capsys, *run, "--algorithm", "frozen", "--set", "items=4")
+    results = []
+    for path in sorted(tmp_path.rglob("result.json")):
+        result = RunResult.load(path)
+        spec = result.spec.model_copy(update={"algorithm": "extrapolative-rlhf-independent"})
+        assert result.scores
+        skill = Interval(value=-0.81, low=-1.18, high=-0.8)
+        scores = result.scores.model_copy(update={"skill": skill, "gain": skill})
+        long = {"spec": spec, "scores": scores}
+        results += [result, result.model_copy(update=long)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "80")
+        _print_results(results)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line[:9] for line in lines if "skill 0" in line] == ["follow: s", "predict: "]
+    rows = [line.split() for line in lines if "extrapolative" in line]
+    assert [row[:5] for row in rows] == [
+        ["extrapolative-rlhf-independent", "0", "-0.81", "[-1.18,", "-0.80]"]
+    ] * 2
 
 
 def test_report_ranks_and_results_go_to_the_prior_systems_format_and_back(
@@ -143,7 +174,7 @@ def test_help_does_not_wait_for_torch() -> None:
 
 
 def test_eras_of_a_timeline_are_told_apart_with_evidence(
-    capsys: pytest.CaptureFixture[str], small_yaml: Path, tmp_path: Path
+    capsys: pytest.CaptureFixture[str], small_yaml: Path, small_texts: Path, tmp_path: Path
 ) -> None:
     arguments = ["eras", "validate", "--models", str(small_yaml), "--items", "4"]
     code, text, errors = call(capsys, *arguments, "--replicas", str(small_yaml), "--json")
@@ -165,7 +196,7 @@ def test_eras_of_a_timeline_are_told_apart_with_evidence(
     parts = [shares[name] for name in ("era", "scenario", "frame", "pair", "rest")]
     assert sum(parts) == pytest.approx(1)
     page = tmp_path / "validation.html"
-    texts = ["--texts", str(_texts(tmp_path))]
+    texts = ["--texts", str(small_texts)]
     code, text, errors = call(capsys, *arguments, *texts, "--no-ask", "--to", str(page))
     assert code == 0, errors
     assert "Independent directions" in text
@@ -181,10 +212,10 @@ def test_eras_of_a_timeline_are_told_apart_with_evidence(
 
 
 def test_train_and_perplexity_on_a_small_catalogue(
-    capsys: pytest.CaptureFixture[str], small_yaml: Path, tmp_path: Path
+    capsys: pytest.CaptureFixture[str], small_yaml: Path, small_texts: Path, tmp_path: Path
 ) -> None:
-    texts, out = _texts(tmp_path), tmp_path / "adapters"
-    train = ["eras", "train", str(texts), "--out", str(out), "--models", str(small_yaml)]
+    out = tmp_path / "adapters"
+    train = ["eras", "train", str(small_texts), "--out", str(out), "--models", str(small_yaml)]
     train += ["--tokens", "2048", "--json"]
     code, _, errors = call(capsys, *train)
     assert code == 0, errors
@@ -193,7 +224,7 @@ def test_train_and_perplexity_on_a_small_catalogue(
     adapter = (out / "early/adapter_model.safetensors").read_bytes()
     assert call(capsys, *train)[0] == 0
     assert (out / "early/adapter_model.safetensors").read_bytes() == adapter
-    arguments = ["eras", "perplexity", str(texts), "--models", str(small_yaml), "--json"]
+    arguments = ["eras", "perplexity", str(small_texts), "--models", str(small_yaml), "--json"]
     code, text, errors = call(capsys, *arguments, "--tokens", "512")
     assert code == 0, errors
     table = json.loads(text)
@@ -202,23 +233,39 @@ def test_train_and_perplexity_on_a_small_catalogue(
     assert all(len(row) == 3 and min(row) > 1 for row in table["matrix"])
 
 
-def _texts(folder: Path) -> Path:
-    """A catalogue of three works in each of three centuries."""
-    texts = folder / "texts"
-    texts.mkdir()
-    rows = [
-        "file,source,source_id,title,author,creation_year,original_language,translation_year,genre"
-    ]
-    sentences = (
-        "The king of the land {} that the people of the town had paid their debt to him. ",
-        "When it was day the bishop {} how all his books were by now in the hands of thieves. ",
-        "A merchant {} to his son of the ships which would come home with salt and silk. ",
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("KeyError('era')", "This is a bug: KeyError: 'era'"),
+        ("MemoryError()", "Out of memory"),
+        ("RuntimeError('CUDA out of memory. Tried to allocate 2 GiB')", "Out of memory"),
+        ("OSError('the disk is full')", "the disk is full"),
+        ("NotImplementedError()", "This is a bug: NotImplementedError"),
+    ],
+)
+def test_what_nobody_foresaw_is_told_in_a_line_and_its_traceback_kept(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    raised: str,
+    said: str,
+) -> None:
+    monkeypatch.setenv("PROGRESSGYM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delitem(sys.modules, "raising_command", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "raising_command.py").write_text(
+        f"import typer\napp = typer.Typer()\n@app.command()\ndef fail():\n    raise {raised}\n"
     )
-    for century, verb in ((1250, "said"), (1350, "knew"), (1450, "wrote")):
-        for number, sentence in enumerate(sentences):
-            name = f"{century}-{number}.txt"
-            body = "\n\n".join(sentence.format(f"{verb} {i} times") * 12 for i in range(12))
-            (texts / name).write_text(body)
-            rows.append(f"{name},test,{name},Work {name},anonymous,{century},en,,nonfiction")
-    (texts / "catalog.csv").write_text("\n".join(rows) + "\n")
-    return texts
+    described = tmp_path / "raising-1.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: raising\nVersion: 1\n")
+    (described / "entry_points.txt").write_text(
+        "[progressgym.commands]\nfail = raising_command:app\n"
+    )
+    code, _, errors = call(capsys, "fail")
+    assert code == 1
+    assert said in errors
+    assert len(errors.splitlines()) == 1
+    log = tmp_path / "cache/error.txt"
+    assert log.exists() == ("This is a bug" in said)
+    assert not log.exists() or f"raise {raised}" in log.read_text()

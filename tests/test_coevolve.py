@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from progressgym.algorithms import lifelong
+from progressgym.challenges import coevolve
 
 import progressgym as pg
 from progressgym import runner
@@ -76,6 +78,38 @@ def test_an_interrupted_run_ends_with_the_same_bytes(small_yaml: Path, tmp_path:
         for step in result["steps"]:
             step.pop("seconds")
     assert results[0] == results[1]
+
+
+def test_nothing_is_learnt_twice_however_often_it_is_interrupted(
+    small_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROGRESSGYM_CACHE", str(tmp_path / "cache"))
+    cell = runner.Cell("coevolve", "lifelong-dpo", 0, {"models": str(small_yaml), **SETTINGS})
+    learnt: list[str] = []
+    allowed = 0
+
+    def counted(name: str, train: Any) -> Any:
+        def once_a_run(*arguments: Any) -> Any:
+            nonlocal allowed
+            if not allowed:
+                raise KeyboardInterrupt
+            allowed -= 1
+            result = train(*arguments)
+            learnt.append(name)
+            return result
+
+        return once_a_run
+
+    for module, who in ((coevolve, "human"), (lifelong, "policy")):
+        monkeypatch.setattr(module, "train_dpo", counted(who, module.train_dpo))
+    for _ in range(7):
+        allowed = 1
+        with pytest.raises(KeyboardInterrupt):
+            runner.run(cell, tmp_path, resume=True)
+    allowed = 1
+    runner.run(cell, tmp_path, resume=True)
+    # The policy; the human of its time, then of advice; in the first step twice without any.
+    assert learnt == ["policy", *["human"] * 4, "policy", *["human"] * 2]
 
 
 @pytest.mark.parametrize(
