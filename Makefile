@@ -9,7 +9,7 @@ KINDS := dpo rlhf dpo-independent rlhf-independent
 ALGORITHMS ?= $(shell echo frozen random persistence oracle $(KINDS:%=lifelong-%) \
     $(KINDS:%=extrapolative-%) | tr ' ' ,)
 
-.PHONY: run test lint reference clean
+.PHONY: run test lint docs reference clean
 
 run: $(VENV)/.installed
 	$(BIN)/progressgym run --challenge follow --algorithm frozen,lifelong-dpo \
@@ -28,6 +28,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The manual, as a web site in build/manual.
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/manual
 
 # The results that everybody compares with: about 12 hours on one core, half on two.
 reference: $(VENV)/.installed-dev

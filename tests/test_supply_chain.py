@@ -18,8 +18,8 @@ from progressgym.models import load_model
 from progressgym.timeline import Timeline
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("progressgym", "challenges", "algorithms", "corpora", "leaderboard", "benchmarks")
-EXTRAS = ("dev", "bench", "corpora", "leaderboard", "quantization", "ray")
+SOURCES = ("progressgym", "challenges", "algorithms", "corpora", "docs", "leaderboard", "benchmarks")
+EXTRAS = ("dev", "bench", "corpora", "docs", "leaderboard", "quantization", "ray")
 
 FREE = (
     "0BSD", "Apache", "BSD", "BSL-1.0", "CC0-1.0", "CNRI-Python", "HPND", "ISC", "LLVM-exception",
