@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
-import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -145,12 +144,19 @@ def _load(kind: Kind) -> None:
     with _loading:  # a second thread waits until all are there
         if kind in _loaded:
             return
-        _loaded.add(kind)
-        for point in importlib.metadata.entry_points(group=_GROUPS[kind]):
-            try:
-                point.load()
-            except Exception as error:  # a broken plug-in must not take the others down
-                if point.value.startswith("progressgym.") or "pytest" in sys.modules:
-                    _loaded.discard(kind)
-                    raise
-                warnings.warn(f"Plug-in {point.value} failed to load: {error!r}", stacklevel=2)
+        _loaded.add(kind)  # at once: a module may look up names while it is imported
+        try:
+            for point in importlib.metadata.entry_points(group=_GROUPS[kind]):
+                _import(point)
+        except BaseException:  # an interrupted import, too, is tried again
+            _loaded.discard(kind)
+            raise
+
+
+def _import(point: importlib.metadata.EntryPoint) -> None:
+    try:
+        point.load()
+    except Exception as error:  # a broken plug-in must not take the others down
+        if point.value.startswith("progressgym."):
+            raise
+        warnings.warn(f"Plug-in {point.value} failed to load: {error!r}", stacklevel=4)

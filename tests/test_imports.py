@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from progressgym import registry
+
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("challenges", "algorithms", "benchmarks", "corpora", "leaderboard")
 
@@ -118,3 +120,22 @@ assert made == ["follow"] * 8
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_interrupted_first_look_up_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Point:
+        value, loads = "progressgym.somewhere", 0
+
+        def load(self) -> None:
+            self.loads += 1
+            if self.loads == 1:
+                raise KeyboardInterrupt
+
+    point = Point()
+    monkeypatch.setattr(registry, "_loaded", set())
+    monkeypatch.setattr(registry.importlib.metadata, "entry_points", lambda group: [point])
+    with pytest.raises(KeyboardInterrupt):
+        registry.names("corpus")
+    registry.names("corpus")
+    registry.names("corpus")
+    assert point.loads == 2

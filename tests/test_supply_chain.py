@@ -18,7 +18,15 @@ from progressgym.models import load_model
 from progressgym.timeline import Timeline
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("progressgym", "challenges", "algorithms", "corpora", "docs", "leaderboard", "benchmarks")
+SOURCES = (
+    "progressgym",
+    "challenges",
+    "algorithms",
+    "corpora",
+    "docs",
+    "leaderboard",
+    "benchmarks",
+)
 EXTRAS = ("dev", "bench", "corpora", "docs", "leaderboard", "quantization", "ray")
 
 FREE = (
