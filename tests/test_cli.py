@@ -211,6 +211,21 @@ def test_eras_of_a_timeline_are_told_apart_with_evidence(
     assert "other eras" in errors
 
 
+def test_eras_that_are_all_alike_are_said_to_be(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    alike = tmp_path / "alike.yaml"
+    eras = [
+        f"  - {{name: e{n}, first_year: {n}, last_year: {n}, adapter: 'tiny:0'}}" for n in (1, 2)
+    ]
+    alike.write_text("\n".join(["name: alike", "base: tiny", "eras:", *eras]))
+    arguments = ["--models", str(alike), "--items", "4", "--to", str(tmp_path / "page.html")]
+    code, text, errors = call(capsys, "eras", "validate", *arguments)
+    assert code == 0, errors
+    assert "Reliability of differences between eras: 0.00" in text
+    assert "nan" not in text
+
+
 def test_train_and_perplexity_on_a_small_catalogue(
     capsys: pytest.CaptureFixture[str], small_yaml: Path, small_texts: Path, tmp_path: Path
 ) -> None:

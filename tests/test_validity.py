@@ -183,3 +183,10 @@ def test_agreement_ignores_what_is_not_covered() -> None:
     first = np.array([[1.0, np.nan, 2.0], [3.0, 1.0, 5.0]])
     assert agreement(first, 2 * first + 1) == pytest.approx(1)
     assert agreement(first, -first) == pytest.approx(-1)
+
+
+def test_eras_that_are_all_alike_have_no_directions_and_no_reliability() -> None:
+    stances = np.repeat(simulate(np.zeros((1, 19))), ERAS, axis=0)
+    number, eigenvalues, _ = directions(stances, LABELS, shuffles=5)
+    assert (number, len(eigenvalues)) == (0, 0)
+    assert split_half(np.ones((ERAS, len(LABELS))), LABELS, splits=5)[1] == 0

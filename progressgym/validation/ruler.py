@@ -108,6 +108,7 @@ def facets(
         for rows, read in readings.values()
         for labels in bank.labels[rows].T
         if (components := _components(read, labels)) is not None
+        and components.era + components.rest > 0  # eras that are all alike vary by nothing
     ]
     if not found:
         return None
@@ -164,6 +165,8 @@ def paraphrase(
 
 def _map(profiles: np.ndarray) -> np.ndarray:
     """Places of eras on their first two principal components, shape (eras, 2)."""
+    if np.allclose(profiles, 0):
+        return np.zeros((len(profiles), 2))
     from sklearn.decomposition import PCA
 
     return PCA(n_components=2, svd_solver="full").fit_transform(profiles)

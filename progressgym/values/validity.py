@@ -70,7 +70,8 @@ def split_half(
     every dimension and polarity evenly, stepped up to the whole bank (Spearman 1910, Brown 1910).
 
     Returns:
-        For each dimension, shape (19,), and over all of them at once.
+        For each dimension, shape (19,), NaN where eras do not differ; and over all of them at
+        once, then 0.
     """
     rng = np.random.default_rng(seed)
     single, together = [], []
@@ -80,7 +81,8 @@ def split_half(
         single.append(correlation(first, second))
         both = (part[:, np.isfinite(first[0])].reshape(-1, 1) for part in (first, second))
         together.append(correlation(*both)[0])
-    return _stepped_up(np.mean(single, axis=0)), float(_stepped_up(np.mean(together)))
+    overall = np.nan_to_num(_stepped_up(np.mean(together)))
+    return _stepped_up(np.mean(single, axis=0)), float(overall)
 
 
 def _half(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -154,12 +156,15 @@ def directions(
 
     Returns:
         The number of eigenvalues above the bound; all eigenvalues, largest first; the bound, the
-        95th percentile of the largest one of shuffled data.
+        95th percentile of the largest one of shuffled data. Eras that do not differ at all have
+        no eigenvalues.
     """
     rng = np.random.default_rng(seed)
     stances = levelled(stances, labels)
     scale = np.sqrt(sampling_variance(stances, labels))
-    kept = np.isfinite(scale) & (scale > 0)
+    kept = np.isfinite(scale) & (scale > 1e-9)  # nats; less is rounding
+    if not kept.any():
+        return 0, np.empty(0), 0.0
     seen = _eigenvalues(profiles(stances, labels)[:, kept] / scale[kept])
     largest = [
         _eigenvalues(profiles(rng.permuted(stances, axis=0), labels)[:, kept] / scale[kept])[0]
