@@ -44,7 +44,7 @@ class KTO(LifelongDPO):
         settings: see :class:`~.temporal.Temporal`.
 
     References: Ethayarajh et al., "KTO: Model Alignment as Prospect Theoretic Optimization", 2024,
-    eq. 7.
+    § 4.
     """
 
     def __init__(self, desirable: float = 1.0, undesirable: float = 1.0, **settings: Any) -> None:

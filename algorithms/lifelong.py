@@ -77,7 +77,7 @@ class LifelongRLHF(Temporal):
         settings: see :class:`~.temporal.Temporal`.
 
     References: Ouyang et al., "Training language models to follow instructions with human
-    feedback", 2022; Ahmadian et al., "Back to Basics", 2024, eq. 8 (RLOO); Qiu et al.,
+    feedback", 2022; Ahmadian et al., "Back to Basics", 2024 (RLOO); Qiu et al.,
     "ProgressGym", 2024.
     """
 

@@ -70,6 +70,16 @@ def test_the_sweep_example(small_yaml: Path, tmp_path: Path, what: list[str], fi
     assert (tmp_path / "sweep.html").is_file()
 
 
+def test_the_trajectories_example(tmp_path: Path) -> None:
+    (path,) = (ROOT / "leaderboard/reference/follow/lifelong-dpo-independent/seed-0").iterdir()
+    command = [sys.executable, str(ROOT / "examples/trajectories.py"), str(path)]
+    command += ["--dimensions", "modern,deceive", "--to", str(tmp_path / "page.html")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("follow, lifelong-dpo-independent: modern, deceive in")
+    assert "people of the century" in (tmp_path / "page.html").read_text()
+
+
 def test_the_documented_card_is_one() -> None:
     text = (ROOT / "docs" / "leaderboard.md").read_text()
     (card,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
