@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from interruptions import whole_and_resumed
 from progressgym.algorithms.extrapolative import ExtrapolativeDPO
 from progressgym.algorithms.lifelong import unasked
 from progressgym.algorithms.temporal import Aim, extrapolate
@@ -218,23 +219,13 @@ def test_order_zero_is_the_lifelong_algorithm(small_yaml: Path, method: str, sta
     assert one.steps[1].policy_items != lifelong.steps[1].policy_items
 
 
-class StoppedError(Exception):
-    """Stands for any sudden end."""
-
-
 @pytest.mark.parametrize("name", ["extrapolative-dpo", "extrapolative-rlhf"])
 def test_history_survives_an_interruption(small_yaml: Path, tmp_path: Path, name: str) -> None:
     settings = {"models": str(small_yaml), "preset": "quick", "items": 4, "questions": 120}
     cell = runner.grid(["follow"], [name], [0], settings, {"learning_rate": "0.01"})[0]
 
-    def stop(done: int, steps: int) -> None:
-        if done == 2:
-            raise StoppedError
-
-    whole = runner.run(cell, tmp_path / "whole")
-    with pytest.raises(StoppedError):
-        runner.run(cell, tmp_path / "broken", progress=stop)
-    assert runner.run(cell, tmp_path / "broken", resume=True).steps == whole.steps
+    whole, resumed = whole_and_resumed(cell, tmp_path, after=2)
+    assert resumed.steps == whole.steps
 
 
 def test_who_looks_at_a_model_is_marked_as_cheating(small_yaml: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interruptions import whole_and_resumed
 from progressgym.algorithms.chain_of_hindsight import chain
 from progressgym.algorithms.ranking import ranking_loss
 from progressgym.algorithms.temporal import Aim
@@ -60,10 +61,6 @@ def test_all_are_registered() -> None:
 # The run ----------------------------------------------------------------------------------------
 
 
-class StoppedError(Exception):
-    """Stands for any sudden end."""
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_same_seed_same_run_however_often_interrupted(
     small_yaml: Path, tmp_path: Path, name: str
@@ -71,14 +68,8 @@ def test_same_seed_same_run_however_often_interrupted(
     own = {"models": str(small_yaml), **SMALL}
     cell, other = runner.grid(["follow"], [name], [5, 6], own, {"learning_rate": "0.01"})
 
-    def stop(done: int, steps: int) -> None:
-        if done == 2:
-            raise StoppedError
-
-    whole = runner.run(cell, tmp_path / "whole")
-    with pytest.raises(StoppedError):
-        runner.run(cell, tmp_path / "broken", progress=stop)
-    assert runner.run(cell, tmp_path / "broken", resume=True).steps == whole.steps
+    whole, resumed = whole_and_resumed(cell, tmp_path, after=2)
+    assert resumed.steps == whole.steps
     assert runner.run(other, tmp_path / "whole").steps[-1].policy_items != (
         whole.steps[-1].policy_items
     )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from interruptions import whole_and_resumed
 from progressgym.algorithms import (
     data_smoothing,
     follow_up,
@@ -88,10 +89,6 @@ def test_the_seed_matters_and_the_budget_is_kept(small_yaml: Path, name: str) ->
     assert all(np.isfinite(curve).all() for curve in one.steps[-1].curves.values())
 
 
-class StoppedError(Exception):
-    """Stands for any sudden end."""
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_an_interrupted_run_and_a_whole_one_of_the_same_seed_give_the_same_numbers(
     small_yaml: Path, tmp_path: Path, name: str
@@ -99,14 +96,8 @@ def test_an_interrupted_run_and_a_whole_one_of_the_same_seed_give_the_same_numbe
     settings = {"models": str(small_yaml), **SETTINGS}
     cell = runner.grid(["predict"], [name], [0], settings, {"learning_rate": "0.01"})[0]
 
-    def stop(done: int, steps: int) -> None:
-        if done == 1:
-            raise StoppedError
-
-    whole = runner.run(cell, tmp_path / "whole")
-    with pytest.raises(StoppedError):
-        runner.run(cell, tmp_path / "broken", progress=stop)
-    assert runner.run(cell, tmp_path / "broken", resume=True).steps == whole.steps
+    whole, resumed = whole_and_resumed(cell, tmp_path, after=1)
+    assert resumed.steps == whole.steps
 
 
 LEARNT = dict.fromkeys(NAMES, 0.8) | {"superhf": 0.7}  # knows signs only

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from interruptions import whole_and_resumed
 from progressgym.algorithms.constitutional import (
     PRINCIPLES,
     clauses,
@@ -69,10 +70,6 @@ def play(small_yaml: Path, algorithm: str, seed: int = 0, **parameters: Any) -> 
     return env.result(algorithm)
 
 
-class StoppedError(Exception):
-    """Stands for any sudden end."""
-
-
 @pytest.mark.parametrize("name", TIME)
 def test_an_interrupted_run_ends_with_the_same_numbers(
     small_yaml: Path, tmp_path: Path, name: str
@@ -81,15 +78,9 @@ def test_an_interrupted_run_ends_with_the_same_numbers(
     settings = {"models": str(small_yaml), **SIZE}
     changes = {"learning_rate": "0.01", "order": "1"} if name != "kalman" else {}
 
-    def stop(done: int, steps: int) -> None:
-        if done == 2:
-            raise StoppedError
-
     cell, other = runner.grid(["follow"], [name], [0, 1], settings, changes)
-    whole = runner.run(cell, tmp_path / "whole")
-    with pytest.raises(StoppedError):
-        runner.run(cell, tmp_path / "broken", progress=stop)
-    assert runner.run(cell, tmp_path / "broken", resume=True).steps == whole.steps
+    whole, resumed = whole_and_resumed(cell, tmp_path, after=2)
+    assert resumed.steps == whole.steps
     assert runner.run(other, tmp_path / "whole").steps[-1].policy_items != (
         whole.steps[-1].policy_items
     )
