@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import typer
@@ -351,7 +352,12 @@ class _Alarm:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _ring(self, *_: Any) -> None:
+    def _ring(self, _: int, frame: FrameType | None) -> None:
+        # A module whose import is broken off would be a ruin for all calls to come.
+        while frame is not None:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                return
+            frame = frame.f_back
         now = time.process_time()
         # Both timers may ring during one long step of C: the second must not disturb the clearing.
         if self._on and now - self._rang > 0.2:
