@@ -10,10 +10,13 @@ import pytest
 from progressgym.leaderboard.board import Board
 from progressgym.leaderboard.reference import FOLDER, add_reference, pack_reference, reference_files
 
-from progressgym.comparison import draw_skill, interval_of
-from progressgym.results import RunResult
+from progressgym.comparison import compare, draw_skill, interval_of
+from progressgym.results import RunResult, format_interval
 
 FILES = reference_files()
+PAGE = Path(__file__).parents[1] / "docs/results.md"
+OTHER = {"follow": "gain", "predict": "persistence", "coevolve": "lock_in"}
+"""Challenge -> the score beside skill in its table."""
 
 
 def results(challenge: str, algorithm: str) -> list[RunResult]:
@@ -48,6 +51,29 @@ def test_what_is_packed_again_is_unchanged(tmp_path: Path) -> None:
     assert pack_reference(paths, tmp_path) == 0
     for path in paths:
         assert (tmp_path / path.relative_to(FOLDER)).read_bytes() == path.read_bytes()
+
+
+def rows(challenge: str) -> list[str]:
+    """The table of a challenge in the documents, from the files."""
+    runs = {name: found for name in FILES if (found := results(challenge, name))}
+    table = []
+    for place in compare(runs, cheats=[n for n, of in runs.items() if of[0].cheats]).standings:
+        scores = [run.compute_scores() for run in runs[place.label]]
+        found = [getattr(one, OTHER[challenge]) for one in scores]
+        other = [one.value for one in found if one is not None and one.value is not None]
+        rank = f"{place.rank} ({place.best_rank} to {place.worst_rank})" if place.rank else "–"
+        mean = f"{np.mean(other):.2f}" if other else "–"
+        seeds, skill = len(scores), format_interval(place.skill)
+        table.append(
+            f"| `{place.label}` | {seeds} | {skill} | {rank} | {mean} |".replace("-0.00", "0.00")
+        )
+    return table
+
+
+@pytest.mark.parametrize("challenge", OTHER)
+def test_the_tables_of_the_page_are_of_these_files(challenge: str) -> None:
+    missing = [row for row in rows(challenge) if row not in PAGE.read_text().splitlines()]
+    assert not missing, f"{PAGE.name} should say of {challenge}:\n" + "\n".join(rows(challenge))
 
 
 def test_frozen_is_0_and_the_oracle_1_by_definition() -> None:
