@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from progressgym.results import RunResult, format_interval
 
 FILES = reference_files()
 PAGE = Path(__file__).parents[1] / "docs/results.md"
+README = Path(__file__).parents[1] / "README.md"
 OTHER = {"follow": "gain", "predict": "persistence", "coevolve": "lock_in"}
 """Challenge -> the score beside skill in its table."""
 
@@ -74,6 +76,12 @@ def rows(challenge: str) -> list[str]:
 def test_the_tables_of_the_page_are_of_these_files(challenge: str) -> None:
     missing = [row for row in rows(challenge) if row not in PAGE.read_text().splitlines()]
     assert not missing, f"{PAGE.name} should say of {challenge}:\n" + "\n".join(rows(challenge))
+
+
+def test_the_readme_shows_rows_of_that_table() -> None:
+    shown = [line for line in README.read_text().splitlines() if re.match(r"\| `.*\| \d \|", line)]
+    assert len(shown) > 3
+    assert set(shown) <= set(rows("follow"))
 
 
 def test_frozen_is_0_and_the_oracle_1_by_definition() -> None:
