@@ -20,15 +20,14 @@ ROOT = Path(__file__).parents[1]
 _NO_SOURCE = shutil.ignore_patterns("__pycache__", "*.safetensors", "*.jsonl", "*.gz")
 
 
-def on_config(config: Any) -> Any:
+def on_startup(**_: Any) -> None:
     """Lay the rooms of the package into one folder, where mkdocstrings looks for sources."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     package = ROOT / "build/package"
     shutil.rmtree(package, ignore_errors=True)
     for name, folder in settings["package-dir"].items():
-        where = package / name.replace(".", "/")
+        where = package.joinpath(*name.split("."))
         shutil.copytree(ROOT / folder, where, ignore=_NO_SOURCE, dirs_exist_ok=True)
-    return config
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
