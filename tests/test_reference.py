@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ OTHER = {"follow": "gain", "predict": "persistence", "coevolve": "lock_in"}
 """Challenge -> the score beside skill in its table."""
 
 
+@cache
 def results(challenge: str, algorithm: str) -> list[RunResult]:
     return [
         RunResult.load(path)
@@ -55,6 +57,7 @@ def test_what_is_packed_again_is_unchanged(tmp_path: Path) -> None:
         assert (tmp_path / path.relative_to(FOLDER)).read_bytes() == path.read_bytes()
 
 
+@cache
 def rows(challenge: str) -> list[str]:
     """The table of a challenge in the documents, from the files."""
     runs = {name: found for name in FILES if (found := results(challenge, name))}
