@@ -13,6 +13,7 @@ from progressgym.human import Human
 from progressgym.models import Policy
 from progressgym.pairs import Pair
 from progressgym.registry import register
+from progressgym.training.reward import Rewards
 
 from .lifelong import LifelongRLHF
 from .temporal import Aim
@@ -60,7 +61,7 @@ class FollowUp(LifelongRLHF):
 
 
 @dataclass(frozen=True)
-class FollowUpReward:
+class FollowUpReward(Rewards):
     """β times how much rather a judge agrees than disagrees, less the same of another model."""
 
     judge: Policy
@@ -75,11 +76,6 @@ class FollowUpReward:
         if self.other:
             liked -= agreement(self.other, said)
         return self.beta * liked.view(2, -1).T
-
-    def odds(self, pairs: Sequence[Pair]) -> Tensor:
-        """Shape (pairs,), float64."""
-        first, second = self.rewards(pairs).T
-        return first - second
 
 
 def agreement(judge: Policy, said: Sequence[str]) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from progressgym.pairs import Pair
 from progressgym.registry import register
 from progressgym.training.dpo import DPOSettings, train_dpo
 from progressgym.training.pairs import Batch, preference_loss
-from progressgym.training.reward import RewardModel, RewardSettings, train_reward
+from progressgym.training.reward import RewardModel, Rewards, RewardSettings, train_reward
 from progressgym.training.rloo import RLOOSettings, train_rloo
 
 from .temporal import Aim, Temporal
@@ -42,16 +42,6 @@ class LifelongDPO(Temporal):
     def loss(self, batch: Batch, beta: float) -> Tensor:
         """What is minimised, in nats."""
         return preference_loss(batch, beta)
-
-
-class Rewards(Protocol):
-    """What is known of rewards: only differences between responses to one prompt mean anything."""
-
-    def rewards(self, pairs: Sequence[Pair]) -> Tensor:
-        """r̂ of the first and of the second response, shape (pairs, 2)."""
-
-    def odds(self, pairs: Sequence[Pair]) -> Tensor:
-        """Log-odds of preferring the first response in nats, float64, shape (pairs,)."""
 
 
 @register("algorithm", "lifelong-rlhf")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from progressgym.pairs import Pair
 from progressgym.registry import register
-from progressgym.training.reward import RewardModel
+from progressgym.training.reward import RewardModel, Rewards
 
 from .lifelong import LifelongRLHF
 from .temporal import Aim
@@ -71,7 +71,7 @@ class RewardEnsemble(LifelongRLHF):
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class Ensemble(Rewards):
     """Members' rewards as one; attributes as in :class:`RewardEnsemble`."""
 
     members: Sequence[RewardModel]
@@ -90,11 +90,6 @@ class Ensemble:
             margin = self.penalty * odds.var(0, correction=0)
             low, high = low - margin, high + margin
         return cautious(mean, self.believed.odds(pairs), low, high)
-
-    def odds(self, pairs: Sequence[Pair]) -> Tensor:
-        """Shape (pairs,), float64."""
-        first, second = self.rewards(pairs).T
-        return first - second
 
 
 def cautious(rewards: Tensor, believed: Tensor, low: Tensor, high: Tensor) -> Tensor:

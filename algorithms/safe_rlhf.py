@@ -14,7 +14,7 @@ from progressgym.errors import UsageError, unknown_name
 from progressgym.models import Policy
 from progressgym.pairs import Pair
 from progressgym.registry import register
-from progressgym.training.reward import RewardModel
+from progressgym.training.reward import RewardModel, Rewards
 from progressgym.values.dimensions import DIMENSIONS
 from progressgym.values.scenarios import Instrument, shipped_bank
 from progressgym.values.vector import sigmoid
@@ -108,7 +108,7 @@ class SafeRLHF(LifelongRLHF):
 
 
 @dataclass(frozen=True)
-class SafeReward:
+class SafeReward(Rewards):
     """(R − λ·C) / (1 + λ) where a question touches a constraint, R elsewhere."""
 
     reward: RewardModel
@@ -124,11 +124,6 @@ class SafeReward:
             safe = self.cost.rewards([pairs[i] for i in rows]).double()
             rewards[rows] = (rewards[rows] + self.multiplier * safe) / (1 + self.multiplier)
         return rewards
-
-    def odds(self, pairs: Sequence[Pair]) -> Tensor:
-        """Shape (pairs,), float64."""
-        first, second = self.rewards(pairs).T
-        return first - second
 
 
 def solve(

@@ -60,6 +60,6 @@ class SelfRewarding(LifelongDPO):
         fresh = unasked(aim.human, answers, rng)[: count * self.candidates]
         if not fresh:
             return []
-        odds = aim.beta * (self.policy.margins(fresh) - aim.reference.margins(fresh))
+        odds = aim.implied(self.policy, fresh)
         decided = np.argsort(-np.abs(odds), kind="stable")[:count]
         return [fresh[i].answered(float(odds[i] > 0)) for i in sorted(decided)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,8 +45,21 @@ class RewardSettings:
     seed: int = 0
 
 
+class Rewards(ABC):
+    """What is known of rewards: only differences between responses to one prompt mean anything."""
+
+    @abstractmethod
+    def rewards(self, pairs: Sequence[Pair]) -> Tensor:
+        """r̂ of the first and of the second response, shape (pairs, 2)."""
+
+    def odds(self, pairs: Sequence[Pair]) -> Tensor:
+        """Log-odds of preferring the first response in nats, float64, shape (pairs,)."""
+        first, second = self.rewards(pairs).double().T
+        return first - second
+
+
 @dataclass(frozen=True)
-class RewardModel:
+class RewardModel(Rewards):
     """A reward r̂ of each response to a prompt: P(a ≻ b) = σ(r̂(a) − r̂(b)).
 
     r̂(x, y) = β·log(π_r(y|x) / π_ref(y|x)), with π_r a language model of its own that learns from
@@ -69,11 +83,6 @@ class RewardModel:
         both = [part for own in encode_both(self.model, pairs) for part in own]
         known, learnt = (m.encoded_logprobs(both) for m in (self.reference, self.model))
         return (self.beta * (learnt - known)).view(2, -1).T
-
-    def odds(self, pairs: Sequence[Pair]) -> Tensor:
-        """Log-odds of preferring the first response in nats, shape (pairs,)."""
-        first, second = self.rewards(pairs).double().T
-        return first - second
 
 
 def train_reward(
