@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from progressgym.models import Policy
 from progressgym.pairs import Pair
 from progressgym.registry import register
-from progressgym.training.reward import RewardModel
+from progressgym.training.pairs import state_contrasts
+from progressgym.training.reward import RewardModel, Rewards
 
 from .lifelong import LifelongRLHF
 from .reward_ensemble import cautious
@@ -46,7 +46,7 @@ class Pessimistic(LifelongRLHF):
 
     def reward_model(self, answers: Sequence[Pair], aim: Aim) -> LowerBound:
         """The maximum-likelihood reward, and what its features cover."""
-        asked = contrasts(aim.reference, answers)
+        asked = state_contrasts(aim.reference, answers)
         covariance = asked.T @ asked
         covariance += self.ridge * covariance.trace() / len(covariance) * torch.eye(len(covariance))
         believed = RewardModel(self.policy, aim.reference, aim.beta)
@@ -54,7 +54,7 @@ class Pessimistic(LifelongRLHF):
 
 
 @dataclass(frozen=True)
-class LowerBound:
+class LowerBound(Rewards):
     """A reward model, what was believed before it, n·Σ + λ·I and c."""
 
     model: RewardModel
@@ -68,21 +68,8 @@ class LowerBound:
         odds, margin = rewards[:, 0] - rewards[:, 1], self.pessimism * self.error(pairs)
         return cautious(rewards, self.believed.odds(pairs), odds - margin, odds + margin)
 
-    def odds(self, pairs: Sequence[Pair]) -> Tensor:
-        """Shape (pairs,), float64."""
-        first, second = self.rewards(pairs).T
-        return first - second
-
     def error(self, pairs: Sequence[Pair]) -> Tensor:
         """Standard error of each pair's log-odds in nats, shape (pairs,)."""
-        features = contrasts(self.model.reference, pairs)
+        features = state_contrasts(self.model.reference, pairs)
         solved = torch.linalg.solve(self.covariance, features.T)
         return 2 * (features * solved.T).sum(1).sqrt()
-
-
-def contrasts(policy: Policy, pairs: Sequence[Pair]) -> Tensor:
-    """φ(first) − φ(second): last states after the responses, shape (pairs, hidden), float64."""
-    texts = [pair.prompt + pair.first for pair in pairs]
-    texts += [pair.prompt + pair.second for pair in pairs]
-    first, second = policy.states(texts).double().chunk(2)
-    return first - second

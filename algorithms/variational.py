@@ -10,7 +10,7 @@ import numpy as np
 from progressgym.models import Policy
 from progressgym.pairs import Pair
 from progressgym.registry import register
-from progressgym.training.pairs import encode_both
+from progressgym.training.pairs import state_contrasts
 from progressgym.values.vector import sigmoid
 
 from .memory import Remembering
@@ -53,8 +53,10 @@ class Variational(Remembering):
     def align(self, answers: Sequence[Pair], aim: Aim) -> None:
         """Explain all eras, and learn what that says of today or of the future."""
         self.past.append(list(answers))
-        axes = principal_axes(states(aim.reference.base, self.yardstick(aim.human)), self.features)
-        xs = [self.described(era, aim.reference.base) @ axes for era in self.past]
+        base = aim.reference.base
+        seen = state_contrasts(base, self.yardstick(aim.human)).numpy()
+        axes = principal_axes(seen, self.features)
+        xs = [self.described(era, base) @ axes for era in self.past]
         chances = [np.array([p.preference for p in era], dtype=float) for era in self.past]
         found = Explanation(xs, chances, self.latents, self.seed)
         self.curves["bound"] = found.bounds
@@ -65,19 +67,11 @@ class Variational(Remembering):
         self.learn(answered(answers, odds), aim)
 
     def described(self, answers: Sequence[Pair], base: Policy) -> np.ndarray:
-        """:func:`states` of an era's questions, read once in a process."""
+        """State contrasts of an era's questions, read once in a process."""
         new = [pair for pair in answers if pair not in self._known]
         if new:
-            self._known |= dict(zip(new, states(base, new), strict=True))
+            self._known |= dict(zip(new, state_contrasts(base, new).numpy(), strict=True))
         return np.array([self._known[pair] for pair in answers])
-
-
-def states(base: Policy, pairs: Sequence[Pair]) -> np.ndarray:
-    """The base's state after the first response less that after the second, (pairs, hidden)."""
-    first, second = (
-        base.encoded_states(part).double().numpy() for part in encode_both(base, pairs)
-    )
-    return first - second
 
 
 def principal_axes(rows: np.ndarray, count: int) -> np.ndarray:

@@ -15,7 +15,6 @@ from progressgym.algorithms import (
     data_smoothing,
     follow_up,
     group_invariant,
-    pessimistic,
     pilaf,
     reward_ensemble,
     robust_rlhf,
@@ -29,7 +28,7 @@ from progressgym.human import Human
 from progressgym.models import base_policy, era_policy
 from progressgym.pairs import Pair
 from progressgym.timeline import Timeline
-from progressgym.training.pairs import Batch, Responses
+from progressgym.training.pairs import Batch, Responses, state_contrasts
 from progressgym.values.instruments import questions
 from progressgym.values.scenarios import shipped_bank
 from progressgym.values.vector import sigmoid
@@ -210,7 +209,7 @@ def test_pessimism_is_greatest_where_nothing_was_asked(human: Human) -> None:
     # ‖x‖² in the norm of (XᵀX)⁻¹, summed over X's own rows, is X's rank.
     algorithm.ridge = 1e-9
     leverage = (algorithm.reward_model(answers, aim).error(answers) / 2) ** 2
-    rank = torch.linalg.matrix_rank(pessimistic.contrasts(base, answers))
+    rank = torch.linalg.matrix_rank(state_contrasts(base, answers))
     assert float(leverage.sum()) == pytest.approx(float(rank))
 
 
@@ -445,5 +444,6 @@ def test_states_are_those_that_the_head_reads(human: Human) -> None:
     texts = [pair.prompt for pair in human.questions[::20]]
     tokens = [5, 17, 200]
     head = base.backbone.model.get_output_embeddings().weight[tokens].detach().cpu()
-    found = base.states(texts) @ head.T
+    ends = [(row[:-1], row[-1:]) for row in base.encode(texts)]
+    found = base.encoded_states(ends) @ head.T
     assert found.numpy() == pytest.approx(base.next_token_logits(texts, tokens).numpy(), abs=1e-4)

@@ -22,7 +22,7 @@ from progressgym.algorithms.kalman import forecast, most_likely
 from progressgym.algorithms.memory import faded
 from progressgym.algorithms.social_choice import RULES
 from progressgym.algorithms.temporal import answered, extrapolate
-from progressgym.algorithms.variational import Explanation, principal_axes, states
+from progressgym.algorithms.variational import Explanation, principal_axes
 
 import progressgym as pg
 from progressgym import registry, runner
@@ -32,7 +32,12 @@ from progressgym.models import Policy, base_policy, era_policy
 from progressgym.pairs import Pair
 from progressgym.timeline import Timeline
 from progressgym.training.fisher import fisher_diagonal
-from progressgym.training.pairs import collate, preference_data, read_batch
+from progressgym.training.pairs import (
+    collate,
+    preference_data,
+    read_batch,
+    state_contrasts,
+)
 from progressgym.values.instruments import questions
 from progressgym.values.scenarios import shipped_bank
 from progressgym.values.vector import sigmoid
@@ -306,8 +311,8 @@ def test_features_change_sign_with_the_order_of_the_responses(
 ) -> None:
     pairs = asked[:20]
     swapped = [Pair(pair.prompt, pair.second, pair.first) for pair in pairs]
-    rows = states(base, pairs)
-    assert states(base, swapped) == pytest.approx(-rows, abs=1e-5)
+    rows = state_contrasts(base, pairs).numpy()
+    assert state_contrasts(base, swapped).numpy() == pytest.approx(-rows, abs=1e-5)
     described = rows @ principal_axes(rows, 5)
     assert (described**2).mean(axis=0) == pytest.approx(np.ones(5))
 

@@ -165,15 +165,6 @@ class Policy(LanguageModel):
                 result[members] = logits.float().cpu()
         return result
 
-    def states(self, texts: Sequence[str]) -> Tensor:
-        """The last layer's state after each text, shape (len(texts), hidden), on the CPU."""
-        with self.backbone.reading(self.weights) as model:
-            result = torch.empty(len(texts), model.config.hidden_size)
-            planned = _packed(self.tokenizer, tuple(texts), self.backbone.pace.batch_tokens)
-            for members, layout in in_bulk(model, planned):
-                result[members] = read_states(model, layout)[layout.reading].float().cpu()
-        return result
-
     def generate(
         self,
         prompts: Sequence[str],

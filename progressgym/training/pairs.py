@@ -35,6 +35,16 @@ def encode_both(policy: Policy, pairs: Sequence[Pair]) -> tuple[list[Encoded], l
     )
 
 
+def state_contrasts(policy: Policy, pairs: Sequence[Pair]) -> Tensor:
+    """A model's last state after the first response less that after the second.
+
+    Returns:
+        Shape (pairs, hidden), float64, on the CPU.
+    """
+    first, second = (policy.encoded_states(part).double() for part in encode_both(policy, pairs))
+    return first - second
+
+
 def preference_data(policy: Policy, reference: Policy, pairs: Sequence[Pair]) -> Dataset:
     """What trainings read of answered pairs: one example for each prompt, holding all its pairs.
 
