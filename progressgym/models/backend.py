@@ -7,7 +7,6 @@ from typing import Any
 
 from ..errors import UsageError, unknown_name
 from ..timeline import Era, Timeline
-from .fetch import fetch_smollm2
 from .language import LanguageModel
 from .load import (
     Source,
@@ -159,7 +158,7 @@ class Vllm(Elsewhere):
     def reader(self, timeline: Timeline, era: Era | None) -> VllmReader:
         """An engine that is not loaded yet."""
         source, adapter = self._parts(timeline, era)
-        place = str(fetch_smollm2()) if source.place == "smollm2" else source.place
+        place = source.path
         loading = timeline.loading
         adapters = any(other.adapter for other in timeline.eras) and not (era and era.model)
         dtype = loading.dtype if place == source.place else "float32"

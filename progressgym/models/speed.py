@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from ..storage import sha256_json
-from .backbone import AdapterShape, Backbone
+from .backbone import AdapterShape, Backbone, fitting_device
 from .calibration import Pace, assuming, calibrated, machine_key, measured_pace
 from .dimensions import Dimensions
 from .packing import packed
@@ -67,7 +67,7 @@ def measured_speed(config: PretrainedConfig, shape: AdapterShape, dtype: torch.d
         shape: of its adapters.
         dtype: of its weights.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(fitting_device())
     layers = min(LAYERS, config.num_hidden_layers)
     cut = copy.deepcopy(config)
     if getattr(cut, "layer_types", None):

@@ -17,7 +17,6 @@ from transformers import (
 from ..errors import UsageError
 from ..timeline import Timeline
 from .backbone import AdapterShape
-from .fetch import fetch_smollm2
 from .load import base_source, tokenizer_of
 from .tiny import SHAPE, tiny_backbone
 
@@ -36,7 +35,7 @@ def without_weights(
     if source.place == "tiny":
         tiny = tiny_backbone()
         return tiny.model.config, SHAPE, tiny.tokenizer
-    place = str(fetch_smollm2()) if source.place == "smollm2" else source.place
+    place = source.path
     try:
         config = AutoConfig.from_pretrained(
             place, revision=source.revision, trust_remote_code=loading.trust_remote_code
