@@ -104,7 +104,7 @@ def evaluate(
     quiet_libraries()
     if instrument not in ("statement", "dilemma"):
         raise UsageError(f"--instrument {instrument!r}: expected statement or dilemma.")
-    bank = read_bank(scenarios) if scenarios else shipped_bank(instrument)  # type: ignore[arg-type]
+    bank = read_bank(scenarios) if scenarios else shipped_bank(instrument)
     probe, timeline = bank.split("probe"), Timeline.load(models)
     names = split(models_to_measure)
     models_there = open_backend(backend)

@@ -7,7 +7,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -167,6 +167,7 @@ class ScenarioBank:
         return ScenarioBank(chosen)
 
 
+@cache
 def shipped_bank(instrument: Instrument = "statement") -> ScenarioBank:
     """The bank written for this project: both splits of one instrument."""
     return ScenarioBank(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -318,10 +319,15 @@ def _resampled_errors(trajectory: Trajectory, seed: int) -> np.ndarray:
     return np.nan_to_num(np.stack([(own - human) ** 2, (frozen - human) ** 2], axis=1))
 
 
+@lru_cache(maxsize=4)  # every score of every run is resampled alike
 def draws(scenarios: int, seed: int) -> np.ndarray:
-    """How often each scenario is drawn in each resample, shape (resamples, scenarios)."""
+    """How often each scenario is drawn in each resample, shape (resamples, scenarios); shared, and
+    so read-only.
+    """
     rng = np.random.default_rng(seed)
-    return rng.multinomial(scenarios, np.full(scenarios, 1 / scenarios), RESAMPLES).astype(float)
+    drawn = rng.multinomial(scenarios, np.full(scenarios, 1 / scenarios), RESAMPLES).astype(float)
+    drawn.flags.writeable = False
+    return drawn
 
 
 def _skill(error: np.ndarray, floor: np.ndarray) -> np.ndarray:
