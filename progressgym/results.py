@@ -36,7 +36,9 @@ from .values.scores import (
 )
 
 SCHEMA_VERSION = 1
-_NAMES = ("result.json", "result.json.gz")
+NAME = "result.json"
+NAMES = (NAME, f"{NAME}.gz")
+"""Of a result's file."""
 _PACKAGES = ("progressgym", "torch", "transformers", "trl", "peft", "numpy")
 
 Items = list[list[float]]
@@ -330,9 +332,7 @@ def find_results(folders: Sequence[Path]) -> list[Path]:
     """All results below some folders (or the files themselves), compressed or not, sorted."""
     found: set[Path] = set()
     for folder in folders:
-        found |= (
-            {folder} if folder.is_file() else {p for name in _NAMES for p in folder.rglob(name)}
-        )
+        found |= {folder} if folder.is_file() else {p for name in NAMES for p in folder.rglob(name)}
     return sorted(found)
 
 

@@ -16,7 +16,7 @@ from .challenge import Challenge
 from .checkpoint import Checkpoint, steps_saved
 from .errors import KEPT, ProgressGymError, UsageError, trouble, unknown_name
 from .log import RunLog, summary
-from .results import RunResult, RunSpec
+from .results import NAME, RunResult, RunSpec
 from .storage import alone, write_text
 from .training.reporting import reporting
 
@@ -99,6 +99,10 @@ class Cell:
     def folder(self, out: Path) -> Path:
         """Where its result lies."""
         return out / self.challenge / self.algorithm / f"seed-{self.seed}"
+
+    def result_file(self, out: Path) -> Path:
+        """Where its result is written last."""
+        return self.folder(out) / NAME
 
     def steps_done(self, out: Path) -> int:
         """Steps of it that are saved, as long as it is not finished."""
@@ -197,7 +201,7 @@ def run(
     """
     env, algorithm = prepare(cell)
     spec = _spec(env, algorithm, cell)
-    path = cell.folder(out) / "result.json"
+    path = cell.result_file(out)
     checkpoint = Checkpoint(path.parent / "checkpoint", spec)
     if path.is_file():  # without the lock: the folder may be read-only
         return _finished(path, spec, checkpoint)
@@ -254,7 +258,7 @@ def _failed(cell: Cell, out: Path, failure: Failure) -> Failure:
 def announce(cells: Sequence[Cell], out: Path) -> None:
     """Note in the log of every run that is still to come that it is, so that its grid is known."""
     for cell in cells:
-        if not (cell.folder(out) / "result.json").is_file():
+        if not cell.result_file(out).is_file():
             RunLog(cell.folder(out)).write("planned", steps=prepare(cell)[0].steps)
 
 
@@ -300,7 +304,7 @@ def finished(cell: Cell, out: Path) -> RunResult | None:
     Raises:
         UsageError: it cannot be made, or its folder holds another run.
     """
-    path = cell.folder(out) / "result.json"
+    path = cell.result_file(out)
     if not path.is_file():
         return None
     spec = _spec(*prepare(cell), cell)

@@ -12,11 +12,12 @@ from typing import Any, Literal
 from .checkpoint import steps_saved
 from .errors import UsageError
 from .log import NAME, read_log
+from .results import NAMES
 from .storage import is_locked
 
 State = Literal["finished", "running", "interrupted", "failed", "waiting"]
 
-_MARKS = ("result.json", "result.json.gz", NAME, "checkpoint")  # a folder with one is a run's
+_MARKS = (*NAMES, NAME, "checkpoint")  # a folder with one is a run's
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _look_at(folder: Path) -> RunStatus:
     done = steps_saved(folder / "checkpoint")
     event = lines[-1] if lines else {}
     state: State = "waiting"
-    if (folder / "result.json").is_file() or (folder / "result.json.gz").is_file():
+    if any((folder / name).is_file() for name in NAMES):
         state, done = "finished", steps or done
     elif is_locked(folder):
         state = "running"

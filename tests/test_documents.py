@@ -42,11 +42,6 @@ def test_the_algorithm_of_the_readme(small_yaml: Path, tmp_path: Path) -> None:
     assert asked == [24, 24, 24]
 
 
-def test_every_path_the_readme_links_to_exists() -> None:
-    for target in re.findall(r"\]\((?!http)([^)#]+)", README):
-        assert (ROOT / target).exists(), target
-
-
 def test_the_published_schema_is_that_of_the_results() -> None:
     published: Any = json.loads((ROOT / "docs" / "result.schema.json").read_text())
     assert published == pg.RunResult.model_json_schema()

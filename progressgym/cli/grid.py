@@ -131,7 +131,9 @@ def run(
     if as_json:
         print_json(
             {
-                "results": [_entry(result, cell.folder(out_folder)) for cell, result in results],
+                "results": [
+                    _entry(result, cell.result_file(out_folder)) for cell, result in results
+                ],
                 "failures": [
                     {"run": str(cell), "problem": failure.problem} for cell, failure in failures
                 ],
@@ -200,14 +202,14 @@ def _changes(pairs: list[str]) -> dict[str, str | None]:
     return changes
 
 
-def _entry(result: RunResult, folder: Path) -> dict[str, Any]:
+def _entry(result: RunResult, path: Path) -> dict[str, Any]:
     scores = result.scores or result.compute_scores()
     return {
         "challenge": result.spec.challenge,
         "algorithm": result.spec.algorithm,
         "seed": result.spec.seed,
         "cheats": result.cheats,
-        "path": str(folder / "result.json"),
+        "path": str(path),
         "scores": scores.model_dump(mode="json"),
     }
 

@@ -108,7 +108,6 @@ def facets(
         for rows, read in readings.values()
         for labels in bank.labels[rows].T
         if (components := _components(read, labels)) is not None
-        and components.era + components.rest > 0  # eras that are all alike vary by nothing
     ]
     if not found:
         return None
@@ -123,13 +122,15 @@ def facets(
 
 
 def _components(read: np.ndarray, labels: np.ndarray) -> validity.Components | None:
-    """Of one dimension; None with fewer than two scenarios of a polarity, frames or pairs."""
+    """Of one dimension; None with fewer than two scenarios of a polarity, frames or pairs, and
+    where eras are all alike."""
     sides = [np.flatnonzero(labels == sign)[:FACET_SCENARIOS] for sign in (1, -1)]
     size = min(map(len, sides))
     if size < 2 or min(read.shape[2:]) < 2:
         return None
     chosen = np.concatenate([side[:size] for side in sides])
-    return validity.variance_components(read[:, chosen], np.repeat([1, -1], size))
+    found = validity.variance_components(read[:, chosen], np.repeat([1, -1], size))
+    return found if found.era + found.rest > 0 else None
 
 
 def converge(found: Validation, statements: np.ndarray, dilemmas: np.ndarray) -> None:
