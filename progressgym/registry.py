@@ -8,11 +8,12 @@ The entry point of a challenge bears the challenge's name, so that Gymnasium can
 
 from __future__ import annotations
 
+import fnmatch
 import importlib.metadata
 import inspect
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -73,6 +74,21 @@ def find(kind: Kind, name: str) -> Callable[..., Any]:
     if name not in _entries[kind]:
         raise unknown_name(kind, name, _entries[kind])
     return _entries[kind][name]
+
+
+def match(kind: Kind, patterns: Sequence[str]) -> list[str]:
+    """The names that patterns stand for, each once: ``lifelong-*``, ``*``, or a name as it is.
+
+    Raises:
+        UsageError: nothing fits; names the nearest.
+    """
+    found: list[str] = []
+    for pattern in patterns:
+        fitting = fnmatch.filter(names(kind), pattern)
+        if not fitting:
+            raise unknown_name(kind, pattern, names(kind))
+        found += fitting
+    return list(dict.fromkeys(found))
 
 
 def make(name: str, **settings: Any) -> Challenge:

@@ -136,8 +136,8 @@ def grid(
     """All cells, with each change given to the challenges and algorithms that know it.
 
     Args:
-        challenges: registered names.
-        algorithms: registered names.
+        challenges: registered names, or patterns such as ``*``.
+        algorithms: likewise.
         seeds: run seeds.
         settings: arguments of every challenge (``models``, ``preset``, …).
         changes: ``--set`` pairs.
@@ -145,6 +145,8 @@ def grid(
     Raises:
         UsageError: an unknown name, a change that nothing knows, or a value of the wrong type.
     """
+    challenges = registry.match("challenge", challenges)
+    algorithms = registry.match("algorithm", algorithms)
     named: list[tuple[registry.Kind, str]] = [("challenge", name) for name in challenges]
     named += [("algorithm", name) for name in algorithms]
     known = {key: registry.parameters(registry.find(*key)) for key in named}
@@ -165,9 +167,9 @@ def grid(
             challenge, algorithm, seed, {**settings, **own("challenge", challenge)},
             own("algorithm", algorithm),
         )
-        for challenge in dict.fromkeys(challenges)  # named twice, run once
-        for algorithm in dict.fromkeys(algorithms)
-        for seed in dict.fromkeys(seeds)
+        for challenge in challenges
+        for algorithm in algorithms
+        for seed in dict.fromkeys(seeds)  # named twice, run once
     ]  # fmt: skip
 
 

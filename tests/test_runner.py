@@ -249,3 +249,15 @@ def test_grid_gives_each_change_to_those_who_know_it(small_yaml: Path) -> None:
     assert [c.seed for c in twice] == [1, 0]
     with pytest.raises(pg.UsageError, match="Did you mean 'epochs'"):
         runner.grid(["follow"], ["lifelong-dpo"], [0], {}, {"epoch": "3"})
+
+
+def test_grid_takes_patterns() -> None:
+    cells = runner.grid(["*"], ["oracle", "lifelong-dpo*", "oracle"], [0], {}, {})
+    assert {"follow", "predict", "coevolve"} <= {c.challenge for c in cells}
+    assert [c.algorithm for c in cells if c.challenge == "follow"] == [
+        "oracle",
+        "lifelong-dpo",
+        "lifelong-dpo-independent",
+    ]
+    with pytest.raises(pg.UsageError, match="Unknown algorithm 'lifelng-"):
+        runner.grid(["follow"], ["frozen", "lifelng-*"], [0], {}, {})

@@ -32,9 +32,11 @@ if TYPE_CHECKING:
 
 
 def run(
-    challenge: Annotated[str, typer.Option(help="Challenges, separated by commas.")] = "follow",
+    challenge: Annotated[
+        str, typer.Option(help="Challenges, separated by commas; * is all.")
+    ] = "follow",
     algorithm: Annotated[
-        str, typer.Option(help="Algorithms, separated by commas.")
+        str, typer.Option(help="Algorithms, separated by commas; patterns as 'lifelong-*' go too.")
     ] = "lifelong-dpo",
     models: Models = "smollm2",
     preset: Annotated[str, typer.Option(help="quick, standard or full.")] = "quick",
