@@ -110,11 +110,11 @@ def _show(report: Any, folder: Path, eras: list[str]) -> None:
     aside = ", ".join(
         f"{number} {kind}" for kind, number in sorted(report.statuses.items()) if kind != "kept"
     )
-    out.print(f"{kept:,} documents kept; set aside: {aside or 'none'}.", highlight=False)
+    out.print(f"{kept:,} documents kept; set aside: {aside or 'none'}.")
     if aside:
         reasons = _reasons(folder / "set_aside.jsonl")
         for line in reasons[:_SHOWN]:
-            err.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+            err.print(f"  {line}")
         if len(reasons) > _SHOWN:
             err.print(f"  … {len(reasons) - _SHOWN} more in {folder}/set_aside.jsonl")
 
@@ -153,7 +153,7 @@ def stats(corpus: Corpus, to: Page = None, as_json: Json = False) -> None:
         return
     table(f"Texts in {corpus}", _COLUMNS, [_era_row(era) for era in statistics.eras])
     if to is not None:
-        out.print(f"Page: {to}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"Page: {to}")
 
 
 _COLUMNS = ["era", "works", "words", "translated", "largest", "quality", "duplicates"]
@@ -184,10 +184,10 @@ def check(corpus: Corpus, as_json: Json = False) -> None:
         print_json({"findings": [finding.model_dump(mode="json") for finding in findings]})
     else:
         for finding in findings:
-            mark = "[bold red]alarm[/]  " if finding.severity == "alarm" else "warning"
-            out.print(f"{mark} {finding.era or 'all':5} {finding.what}: ", end="", highlight=False)
-            out.print(finding.detail, markup=False, highlight=False, soft_wrap=True)
-        out.print(f"{alarms} alarms, {len(findings) - alarms} warnings.", highlight=False)
+            style = "bold red" if finding.severity == "alarm" else None
+            out.print(f"{finding.severity:7} ", style=style, end="")
+            out.print(f"{finding.era or 'all':5} {finding.what}: {finding.detail}")
+        out.print(f"{alarms} alarms, {len(findings) - alarms} warnings.")
     if alarms:
         raise typer.Exit(1)
 
@@ -208,7 +208,7 @@ def export(
     if as_json:
         print_json({"folder": str(to), "documents": written, "left_out": left})
     else:
-        out.print(f"{written:,} documents in {to}; {left:,} left out.", highlight=False)
+        out.print(f"{written:,} documents in {to}; {left:,} left out.")
 
 
 def _corpus(folder: Path) -> Path:

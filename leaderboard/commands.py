@@ -79,8 +79,8 @@ def serve(
             add_reference(board, lambda done, total: update(done / max(total, 1)))
     if not board.store.one("SELECT 1 FROM tokens"):
         token = board.store.new_token(_maintainer())
-        out.print(f"Your token for submitting, shown only now: {token}", markup=False)
-    out.print(f"http://{host}:{port}", markup=False)
+        out.print(f"Your token for submitting, shown only now: {token}")
+    out.print(f"http://{host}:{port}")
     run_server(board, host, port, corpus)
 
 
@@ -97,7 +97,7 @@ def token(
     board = _board(folder, must_exist=False)
     if revoke:
         board.store.revoke_token(name)
-        out.print(f"The token of {name} is no longer valid.", markup=False)
+        out.print(f"The token of {name} is no longer valid.")
     else:
         print(board.store.new_token(name))
 
@@ -214,7 +214,7 @@ def backup(
     if to.is_dir():
         raise UsageError(f"{to} is a folder; name a file.")
     _board(folder).store.backup(to)
-    out.print(f"Backup: {to}", markup=False)
+    out.print(f"Backup: {to}")
 
 
 @app.command()
@@ -256,7 +256,7 @@ def pack(
     from .reference import pack_reference
 
     changed = pack_reference(required_results(results), to)
-    out.print(f"{changed} new or changed in {to}", markup=False)
+    out.print(f"{changed} new or changed in {to}")
 
 
 @submission.command()
@@ -289,8 +289,8 @@ def submit(
 def _print_answer(answer: dict[str, Any]) -> None:
     failed = [check for check in answer["checks"] if not check["passed"]]
     if answer["accepted"]:
-        out.print(f"Accepted as submission {answer['submission']}: {answer['page']}", markup=False)
+        out.print(f"Accepted as submission {answer['submission']}: {answer['page']}")
         return
     err.print("Refused; nothing was stored.")
     for check in failed:
-        err.print(f"  {check['name']}: {check['reason']}", markup=False, highlight=False)
+        err.print(f"  {check['name']}: {check['reason']}")

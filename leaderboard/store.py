@@ -77,11 +77,13 @@ class Store:
 
     @contextmanager
     def _sound(self) -> Iterator[None]:
-        """Explain what SQLite says of a file that was damaged since it was opened, or is locked."""
+        """Explain what SQLite says of a file that was damaged or is locked, and of vast numbers."""
         try:
             yield
         except sqlite3.IntegrityError:  # of a program, not of the file
             raise
+        except OverflowError:
+            raise UsageError("No board has numbers beyond 2^63.") from None
         except sqlite3.DatabaseError as error:
             raise ProgressGymError(
                 f"The board {self.path} cannot be used: {error}. If it is damaged, put a copy in "

@@ -304,7 +304,7 @@ class Ending:
     """How a call ended.
 
     Attributes:
-        code: exit code; None if it was stopped after its time, or escaped.
+        code: exit code; None if something escaped, which being stopped may do.
         text: everything that it printed, with the traceback of what escaped.
         stopped: was its time over?
     """
@@ -326,7 +326,7 @@ class Ending:
 
 
 class _TimeIsOver(BaseException):
-    """Raised by the alarm; nothing catches it on the way."""
+    """Raised by the alarm."""
 
 
 class _Alarm:
@@ -351,6 +351,11 @@ class _Alarm:
             signal.setitimer(timer, 0)
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    @property
+    def rang(self) -> bool:
+        """Was the time over? What comes of it may be another error: NumPy hides it in its own."""
+        return self._rang > 0
 
     def _ring(self, _: int, frame: FrameType | None) -> None:
         # A module whose import is broken off would be a ruin for all calls to come.
@@ -381,7 +386,7 @@ def call(arguments: list[str], seconds: float) -> Ending:
         for errors in ("strict", "backslashreplace")
     )
     code: int | None = None
-    stopped, escaped, alarm = False, "", _Alarm()
+    escaped, alarm = "", _Alarm()
     with redirect_stdout(out), redirect_stderr(err), _limits():
         cli.app = _tree  # type: ignore[assignment]  # built once: that takes longer than most calls
         try:
@@ -389,15 +394,13 @@ def call(arguments: list[str], seconds: float) -> Ending:
             main(arguments)
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        except _TimeIsOver:
-            stopped = True
         except BaseException:
             escaped = traceback.format_exc()
         finally:
             alarm.stop()
             cli.app = app
     texts = [stream.buffer.getvalue().decode("utf-8", "replace") for stream in (out, err)]  # type: ignore[attr-defined]
-    return Ending(code, "\n".join([*texts, escaped]), stopped)
+    return Ending(code, "\n".join([*texts, escaped]), alarm.rang)
 
 
 @contextmanager

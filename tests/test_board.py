@@ -102,6 +102,8 @@ def test_withdrawn_submissions_leave_the_ranking_but_not_the_log(
         board.withdraw(first, "keeper", "again")
     with pytest.raises(UsageError, match="no submission 77"):
         board.withdraw(77, "keeper", "why not")
+    with pytest.raises(UsageError, match="numbers beyond"):
+        board.withdraw(10**20, "keeper", "why not")
     with pytest.raises(UsageError, match="Give a reason"):
         board.withdraw(second, "keeper", "  ")
 

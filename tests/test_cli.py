@@ -88,7 +88,7 @@ def test_results_fit_into_80_columns_by_challenge_with_names_in_full(
 def test_report_ranks_and_results_go_to_the_prior_systems_format_and_back(
     small_yaml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, file = str(tmp_path / "runs"), str(tmp_path / "upstream.json")
+    out, file = str(tmp_path / "runs"), str(tmp_path / "[red]up[/].json")
     run = ["run", "--challenge", "follow,predict,coevolve", "--algorithm", "frozen,oracle"]
     run += ["--models", str(small_yaml), "--set", "questions=24", "--out", out]
     assert call(capsys, *run, "--set", "human_questions=24")[0] == 0
@@ -100,6 +100,7 @@ def test_report_ranks_and_results_go_to_the_prior_systems_format_and_back(
     assert ranks == {"oracle": None, "frozen": 1}
     assert "rank" in call(capsys, "report", out)[1]
     assert json.loads(call(capsys, "export", out, "--to", file, "--json")[1])["results"] == 6
+    assert file in call(capsys, "export", out, "--to", file)[1]  # as it is, in one piece
     code, text, _ = call(capsys, "import", file, "--json")
     scores = {(r["algorithm"], r["challenge"]): r["score"] for r in json.loads(text)["results"]}
     assert code == 0

@@ -77,14 +77,14 @@ def bench(
                 [(key, f"{value:.4g}") for key, value in outcome.figures.items()],
             )
         if to is not None:
-            out.print(f"Plots: {to}", markup=False, highlight=False, soft_wrap=True)
+            out.print(f"Plots: {to}")
     if failed:
         raise typer.Exit(1)
 
 
 def _say(text: str) -> None:
     """What is being measured now, on the terminal's error side."""
-    err.print(text, markup=False, highlight=False, soft_wrap=True)
+    err.print(text)
 
 
 def _first_line(entry: Any) -> str:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from ..errors import UsageError
 
@@ -26,8 +27,10 @@ for _name in ("HF_HUB_DISABLE_TELEMETRY", "TQDM_DISABLE"):
 _PADDINGS = ((1, 1), (1, 0), (0, 0))  # right and left of a column, from wide to narrow
 _WIDEST = 1000  # characters of a line
 
-out = Console()
-err = Console(stderr=True)
+# Names and paths are shown as they are: no brackets read, nothing coloured; a terminal
+# breaks long lines, so that a path can be copied.
+out = Console(markup=False, highlight=False, soft_wrap=True)
+err = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Models = Annotated[
@@ -56,7 +59,7 @@ def print_json(value: Any) -> None:
 
 
 def table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]], words: int = 1
 ) -> None:
     """A table; the first columns, as many as hold words, are left-aligned, the others right.
 
@@ -78,7 +81,7 @@ def table(
         grid.padding = (0, right, 0, left)
         if Measurement.get(out, out.options.update(width=_WIDEST), grid).maximum <= out.width:
             break
-    out.print(grid)
+    out.print(grid, soft_wrap=False)
 
 
 def check_page(to: Path | None, example: str) -> None:
@@ -110,7 +113,7 @@ def progress(description: str, total: int) -> Iterator[Any]:
     Gives a function (done, description) to call.
     """
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed:.0f}/{task.total:.0f}"),
         TimeElapsedColumn(),

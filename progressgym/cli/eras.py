@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from ..errors import ProgressGymError, UsageError
 from .console import (
@@ -119,7 +120,7 @@ def train(
     if as_json:
         print_json({"adapters": {name: str(out_folder / name) for name in chosen}})
     else:
-        out.print(f"Adapters of {', '.join(chosen)} in {out_folder}.", markup=False)
+        out.print(f"Adapters of {', '.join(chosen)} in {out_folder}.")
 
 
 @app.command()
@@ -164,11 +165,8 @@ def perplexity(
         )
         return
     best = matrix[:-1].argmin(axis=0)
-    rows = [
-        (
-            policy.name,
-            *(f"[bold green]{v:.1f}[/]" if best[c] == r else f"{v:.1f}" for c, v in enumerate(row)),
-        )
+    rows: list[list[str | Text]] = [
+        [policy.name, *(Text(f"{v:.1f}", "bold green" * (best[c] == r)) for c, v in enumerate(row))]
         for r, (policy, row) in enumerate(zip(policies, matrix, strict=True))
     ]
     table("Perplexity of models (rows) on texts (columns)", ["model", *columns], rows)
@@ -222,7 +220,7 @@ def validate(
         return
     _print_validation(found)
     if to is not None:
-        out.print(f"Page: {to}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"Page: {to}")
 
 
 def _print_validation(found: Validation) -> None:
@@ -246,7 +244,7 @@ def _print_validation(found: Validation) -> None:
     columns = ["dimension", "S/N", "shape", "alone", "r", "p", "dilemmas"]
     table("Can it tell the eras apart?", columns, evidence)
     for line in _conclusions(found):
-        out.print(line, highlight=False, soft_wrap=True)
+        out.print(line)
 
 
 def _conclusions(found: Validation) -> Iterator[str]:
@@ -305,7 +303,7 @@ def _read_texts(folder: Path, timeline: Timeline) -> tuple[list[Passage], list[P
 
     if not folder.is_dir():
         raise UsageError(f"No such folder: {folder}.")
-    err.print(f"Reading the texts in {folder} …", markup=False, highlight=False, soft_wrap=True)
+    err.print(f"Reading the texts in {folder} …")
     try:
         return registry.find("corpus", "passages")(folder, timeline)
     except ValueError as error:

@@ -143,7 +143,7 @@ def run(
         )
     elif results:
         _print_results([result for _, result in results])
-        out.print(f"Results: {out_folder}   Next: progressgym report {out_folder}", markup=False)
+        out.print(f"Results: {out_folder}   Next: progressgym report {out_folder}")
     for cell, failure in failures:
         of_many = f"{cell} failed: " if len(cells) > 1 else ""
         print(f"progressgym: {of_many}{failure.problem}", file=sys.stderr)

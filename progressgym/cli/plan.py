@@ -138,17 +138,15 @@ def _print(plan: Plan) -> None:
     out.print(
         f"Disk: {size(plan.results_bytes)} of results and checkpoints, "
         f"{size(plan.cache_bytes)} in the cache.",
-        highlight=False,
     )
     if not plan.fits:
         out.print(
             "It does not fit into the memory of this machine."
             if not plan.machine
             else f"It does not fit into the memory of {plan.machine.name}.",
-            highlight=False,
         )
     for line in _assumptions(plan):
-        out.print(line, highlight=False, markup=False)
+        out.print(line, soft_wrap=False)
 
 
 def _model(plan: Plan) -> str:

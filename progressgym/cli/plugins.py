@@ -50,10 +50,8 @@ def _write(kind: Literal["algorithm", "challenge"], name: str, folder: Path | No
     made = write_package(kind, name, folder or Path(name))
     for path in sorted(made.rglob("*")):
         if path.is_file():
-            out.print(f"  {path}", markup=False, highlight=False, soft_wrap=True)
-    out.print(
-        f"Next: pip install -e {made} && progressgym check {name}", markup=False, soft_wrap=True
-    )
+            out.print(f"  {path}")
+    out.print(f"Next: pip install -e {made} && progressgym check {name}")
 
 
 def check(
@@ -80,8 +78,8 @@ def check(
         table(f"{name}: {'keeps the rules' if passed else 'breaks rules'}", ["", "", ""], rows, 3)
         for finding in findings:
             if not finding.passed:
-                err.print(f"{signs[finding.passed]} {finding.check}", markup=False, style="bold")
+                err.print(f"{signs[finding.passed]} {finding.check}", style="bold")
                 for text in filter(None, (finding.seen, finding.advice)):
-                    err.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
+                    err.print(f"  {text}")
     if not passed:
         raise typer.Exit(1)

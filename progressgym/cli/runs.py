@@ -68,13 +68,14 @@ def list_names(models: Models = "smollm2", as_json: Json = False) -> None:
             out.print(
                 f"  {entry['name']} --set {parameter['name']}={parameter['default']}"
                 f"  ({parameter['type']})",
-                highlight=False,
-                markup=False,
             )
-    out.print("Eras: " + ", ".join(f"{e['name']} {e['first_year']}–{e['last_year']}" for e in eras))
+    out.print(
+        "Eras: " + ", ".join(f"{e['name']} {e['first_year']}–{e['last_year']}" for e in eras),
+        soft_wrap=False,
+    )
     for name, preset in PRESETS.items():
         amounts = ", ".join(f"{'all' if n is None else n} {what}" for what, n in preset.items())
-        out.print(f"Preset {name}: {amounts}", highlight=False)
+        out.print(f"Preset {name}: {amounts}")
 
 
 def evaluate(
@@ -162,7 +163,7 @@ def report(
     for name, one in compared.items():
         rows = [(s.label, format_interval(s.skill), s.rank_range) for s in one.standings]
         table(name, ["algorithm", "skill [95 %]", "rank"], rows)
-    out.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"Report: {page}")
 
 
 def export(
@@ -181,7 +182,7 @@ def export(
     if as_json:
         print_json({"file": str(to), "results": len(results)})
         return
-    out.print(f"{len(results)} results: {to}", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"{len(results)} results: {to}")
 
 
 def import_(

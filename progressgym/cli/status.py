@@ -48,7 +48,7 @@ def status(
     for run in found.runs:
         if run.state == "failed":
             problem = f"{run.folder.relative_to(folder)}: {run.event.get('problem')}"
-            out.print(problem, markup=False, highlight=False, soft_wrap=True)
+            out.print(problem)
 
 
 def _entry(found: Status, run: RunStatus, folder: Path) -> dict[str, Any]:

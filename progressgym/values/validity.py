@@ -74,9 +74,10 @@ def split_half(
         once, then 0.
     """
     rng = np.random.default_rng(seed)
+    _, kinds = np.unique(labels, axis=0, return_inverse=True)
     single, together = [], []
     for _ in range(splits):
-        half = _half(labels, rng)
+        half = _half(kinds, rng)
         first, second = (profiles(stances, labels, part[None].astype(float))[0] for part in half)
         single.append(correlation(first, second))
         both = (part[:, np.isfinite(first[0])].reshape(-1, 1) for part in (first, second))
@@ -85,12 +86,11 @@ def split_half(
     return _stepped_up(np.mean(single, axis=0)), float(overall)
 
 
-def _half(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Two halves of the items; items with equal labels are divided evenly."""
-    first = np.zeros(len(labels), dtype=bool)
-    _, group = np.unique(labels, axis=0, return_inverse=True)
-    for number in np.unique(group):
-        members = rng.permutation(np.flatnonzero(group == number))
+def _half(kinds: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Two halves of the items; items of a kind are divided evenly."""
+    first = np.zeros(len(kinds), dtype=bool)
+    for kind in np.unique(kinds):
+        members = rng.permutation(np.flatnonzero(kinds == kind))
         odd = rng.integers(2) if len(members) % 2 else 0
         first[members[: len(members) // 2 + odd]] = True
     return first, ~first
