@@ -166,7 +166,10 @@ def perplexity(
         return
     best = matrix[:-1].argmin(axis=0)
     rows: list[list[str | Text]] = [
-        [policy.name, *(Text(f"{v:.1f}", "bold green" * (best[c] == r)) for c, v in enumerate(row))]
+        [
+            policy.name,
+            *(Text(f"{v:.1f}", "bold green" if best[c] == r else "") for c, v in enumerate(row)),
+        ]
         for r, (policy, row) in enumerate(zip(policies, matrix, strict=True))
     ]
     table("Perplexity of models (rows) on texts (columns)", ["model", *columns], rows)
