@@ -26,7 +26,7 @@ from progressgym.values.vector import ValueVector
 from . import client
 from .board import Board
 from .card import EXAMPLE
-from .entries import packed
+from .entries import SEEDS, packed
 from .humans import measure_humans
 from .server import create_app
 
@@ -142,8 +142,10 @@ def _fill(kept: Board) -> None:
         for number in range(there + 1, ROWS + 1):
             skill = float(rng.normal(0, 0.5))
             drawn = (skill + rng.normal(0, 0.2, 1000)).astype("<f4").tobytes()
+            each = json.dumps([[seed, skill + 0.1 * (seed - 1)] for seed in SEEDS])
             submission = {**template, "id": number, "name": f"algorithm {number}"}
-            own = {**standing, "submission": number, "skill": skill, "resampled": drawn}
+            own = {**standing, "submission": number, "skill": skill}
+            own |= {"each": each, "resampled": drawn}
             for name, row in (("submissions", submission), ("standings", own)):
                 marks = ", ".join(f":{column}" for column in row)
                 rows.execute(f"INSERT INTO {name} ({', '.join(row)}) VALUES ({marks})", row)

@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from progressgym.comparison import rank_ranges
+from progressgym.comparison import Draws, rank_ranges
 from progressgym.errors import UsageError
 from progressgym.results import RunResult
 
 from .card import Card
 from .checks import Check, Checked, check_submission
-from .entries import run_row, standing_rows, track_of, unpacked
+from .entries import has_all_seeds, run_row, standing_rows, stored_draws, track_of, unpacked
 from .humans import Humans, known_humans
 from .store import Store, log, now
 from .uploads import MOST_FILES, read_result
@@ -180,16 +180,15 @@ class Board:
 
     def _rank(self, track: str, changed: int) -> None:
         rows = self.store.read(
-            "SELECT submission, skill, cheats, resampled FROM standings JOIN submissions "
+            "SELECT submission, skill, cheats, each, resampled FROM standings JOIN submissions "
             f"ON submissions.id = submission WHERE track = ? AND {_SHOWN} ORDER BY skill DESC",
             [track],
         )
         found: list[tuple[Any, ...]] = []
         if rows:
-            means = np.array([row["skill"] for row in rows], dtype=float)
-            resampled = np.array([np.frombuffer(row["resampled"], "<f4") for row in rows])
-            ranked = np.isfinite(means) & np.array([not row["cheats"] for row in rows])
-            best, worst = rank_ranges(means, resampled.astype(float), ranked)
+            draws = [stored_draws(row) for row in rows]
+            ranked = np.array([_ranks(row, one) for row, one in zip(rows, draws, strict=True)])
+            best, worst = rank_ranges(draws, ranked)
             places = np.cumsum(ranked)
             found = [
                 (int(places[i]), int(best[i]), int(worst[i]), track, row["submission"])
@@ -270,7 +269,7 @@ class Board:
             "card": json.loads(row["card"]),
             "parameters": json.loads(row["parameters"]),
             "standings": [
-                {k: r[k] for k in r.keys() if k != "resampled"}  # noqa: SIM118, rows of SQLite
+                {k: r[k] for k in r.keys() if k not in ("each", "resampled")}  # noqa: SIM118, rows of SQLite
                 for r in standings
             ],
             "runs": [{**dict(r), "scores": json.loads(r["scores"])} for r in runs],
@@ -300,6 +299,11 @@ class Board:
         for row in rows:
             found[row["submission"]].append(unpacked(row["content"]))
         return found
+
+
+def _ranks(row: sqlite3.Row, draws: Draws) -> bool:
+    """Has it a rank? Not upper bounds, undefined skills, or chosen seeds."""
+    return not row["cheats"] and bool(np.isfinite(draws.mean)) and has_all_seeds(draws)
 
 
 def _add_track(to: sqlite3.Connection, run: Checked) -> None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from progressgym.comparison import draw_skill, interval_of
+from progressgym.comparison import Draws, draw_skill
 from progressgym.results import RunResult
 from progressgym.storage import sha256_json
+from progressgym.values.scores import finite
 
 from .checks import Checked
+
+SEEDS = (0, 1, 2)
+"""Seeds that rank: the same for all, so that nobody can choose the lucky ones."""
 
 
 def packed(result: RunResult) -> bytes:
@@ -76,8 +81,8 @@ def standing_rows(runs: Sequence[Checked]) -> list[dict[str, Any]]:
         tracks.setdefault(track_of(run)[0], []).append(run.result)
     rows = []
     for track, results in tracks.items():
-        mean, resampled = draw_skill(results)
-        skill = interval_of(mean, resampled)
+        draws = _ranking_draws(results)
+        skill = draws.interval
         scores = [result.scores for result in results if result.scores]
         named: dict[str, Callable[[Any], Any]] = {
             "upstream": lambda s: s.upstream,
@@ -95,10 +100,35 @@ def standing_rows(runs: Sequence[Checked]) -> list[dict[str, Any]]:
                 **{name: _mean([of(s) for s in scores]) for name, of in named.items()},
                 "seconds": float(np.mean([sum(s.seconds for s in r.steps) for r in results])),
                 "questions": float(np.mean([sum(s.questions for s in r.steps) for r in results])),
-                "resampled": resampled.astype("<f4").tobytes(),
+                "each": json.dumps([[seed, finite(x)] for seed, x in draws.each.items()]),
+                "resampled": draws.resampled.astype("<f4").tobytes(),
             }
         )
     return rows
+
+
+def _ranking_draws(results: Sequence[RunResult]) -> Draws:
+    """Skill over the seeds that rank; over all if one of those is missing."""
+    ranking = [result for result in results if result.spec.seed in SEEDS]
+    return draw_skill(ranking if len(ranking) == len(SEEDS) else results)
+
+
+def stored_draws(row: sqlite3.Row) -> Draws:
+    """What a row of ``standings`` says of its skill."""
+    each = {seed: np.nan if x is None else x for seed, x in json.loads(row["each"])}
+    return Draws(each, np.frombuffer(row["resampled"], "<f4").astype(float))
+
+
+def has_all_seeds(draws: Draws) -> bool:
+    """Can it be ranked? Only with the seeds that all others have."""
+    return tuple(draws.each) == SEEDS
+
+
+def unranked(cheats: bool, skill: float | None) -> str:
+    """Why something has no rank, in a few words."""
+    if cheats:
+        return "upper bounds have none"
+    return "skill is undefined" if skill is None else f"needs seeds {', '.join(map(str, SEEDS))}"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -3,7 +3,8 @@
 Skills are compared in a paired hierarchical bootstrap: a resample draws scenarios, the same for
 all algorithms, seeds and eras, and seeds, the same for all algorithms that have equally many. The
 scenarios are not drawn anew for each seed: all seeds are measured with the same ones, so that
-what is peculiar to a scenario does not average out over seeds.
+what is peculiar to a scenario does not average out over seeds. A few seeds say little about
+their own spread, which t quantiles take into account.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from .results import RunResult
 from .values.scores import (
@@ -27,6 +28,47 @@ from .values.scores import (
 )
 
 SIGNIFICANT = 1 - LEVEL
+NOTHING = 1e-9
+"""Differences of skill below this are rounding."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Skill of an algorithm, and how it scatters over scenarios and seeds.
+
+    Attributes:
+        each: skill of each seed, in order of seeds; NaN where undefined. At least one.
+        resampled: mean over seeds in each resample of scenarios and seeds, shape (RESAMPLES,).
+    """
+
+    each: Mapping[int, float]
+    resampled: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        """Mean over seeds; NaN if it is undefined for one of them."""
+        return float(np.mean(list(self.each.values())))
+
+    @property
+    def interval(self) -> Interval:
+        """The mean with the interval that its resamples leave, stretched for few seeds."""
+        if not np.isfinite(self.mean):
+            return Interval(value=None)
+        low, high = percentiles(self.resampled)
+        if low is None or high is None:
+            return Interval(value=self.mean)
+        freedom = _freedom(np.nanvar(self.resampled), self._seed_variance, len(self.each) - 1)
+        stretch = float(t.isf(SIGNIFICANT / 2, freedom) / norm.isf(SIGNIFICANT / 2))
+        low, high = (
+            self.mean - stretch * (self.mean - low),
+            self.mean + stretch * (high - self.mean),
+        )
+        return Interval(value=self.mean, low=low, high=high)
+
+    @property
+    def _seed_variance(self) -> float:
+        count = len(self.each)
+        return float(np.var(list(self.each.values()), ddof=1)) / count if count > 1 else 0.0
 
 
 @dataclass(frozen=True)
@@ -119,46 +161,60 @@ def compare(
     if len(banks) > 1:
         raise ValueError("Only runs of the same scenarios can be compared.")
     drawn = {label: draw_skill(own, seed) for label, own in runs.items()}
-    labels = sorted(runs, key=lambda x: -drawn[x][0] if np.isfinite(drawn[x][0]) else np.inf)
-    means = np.array([drawn[label][0] for label in labels])
-    resampled = np.array([drawn[label][1] for label in labels])
-    difference, p = _pairwise(means, resampled)
-    skills = [interval_of(*drawn[label]) for label in labels]
-    ranked = np.array([x not in cheats for x in labels]) & np.isfinite(means)
-    ranges = rank_ranges(means, resampled, ranked)
+    labels = sorted(runs, key=lambda x: -drawn[x].mean if np.isfinite(drawn[x].mean) else np.inf)
+    ordered = [drawn[label] for label in labels]
+    difference, p = _pairwise(ordered)
+    ranked = np.array([x not in cheats and np.isfinite(drawn[x].mean) for x in labels])
+    ranges = rank_ranges(ordered, ranked)
+    skills = [draws.interval for draws in ordered]
     return Comparison(_standings(labels, skills, ranges, ranked), difference, p)
 
 
-def draw_skill(runs: Sequence[RunResult], seed: int = 0) -> tuple[float, np.ndarray]:
-    """Mean skill over the seeds of an algorithm, and the same in each resample.
+def draw_skill(runs: Sequence[RunResult], seed: int = 0) -> Draws:
+    """Skill of each seed of an algorithm, and resamples of the mean.
 
-    Returns:
-        NaN where undefined; resamples of shape (RESAMPLES,).
+    Algorithms with the same seeds are drawn alike, so that they can be compared in pairs.
     """
-    ordered = [run.trajectory for run in sorted(runs, key=lambda run: run.spec.seed)]
-    values = [skill_value(trajectory) for trajectory in ordered]
-    mean = float(np.mean([np.nan if v is None else v for v in values]))
-    each = np.stack([resampled_skill(trajectory, seed) for trajectory in ordered], axis=1)
-    return mean, (each * _seed_weights(len(ordered), seed)).sum(axis=1)
+    ordered = sorted(runs, key=lambda run: run.spec.seed)
+    values = [skill_value(run.trajectory) for run in ordered]
+    each = np.stack([resampled_skill(run.trajectory, seed) for run in ordered], axis=1)
+    names = [run.spec.seed for run in ordered]
+    return Draws(
+        dict(zip(names, [np.nan if v is None else v for v in values], strict=True)),
+        (each * _seed_weights(names, seed)).sum(axis=1),
+    )
 
 
-def _seed_weights(seeds: int, seed: int) -> np.ndarray:
-    """Share of each seed in each resample, shape (RESAMPLES, seeds)."""
-    rng = np.random.default_rng([seed, seeds])
-    return rng.multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES) / seeds
+def _seed_weights(names: Sequence[int], seed: int) -> np.ndarray:
+    """Weight of each seed in each resample, shape (RESAMPLES, seeds).
+
+    Drawn with replacement, and spread by sqrt(n / (n - 1)) about equal weights: else the variance
+    of a mean over n seeds would come out too small by (n - 1) / n (Davison & Hinkley 1997, §2.1).
+    """
+    count = len(names)
+    if count == 1:
+        return np.ones((RESAMPLES, 1))
+    rng = np.random.default_rng([seed, *[name % 2**32 for name in names]])
+    drawn = rng.multinomial(count, np.full(count, 1 / count), RESAMPLES) / count
+    return 1 / count + (drawn - 1 / count) * np.sqrt(count / (count - 1))
 
 
-def interval_of(mean: float, resampled: np.ndarray) -> Interval:
-    """A mean with the interval of its resamples; see :func:`draw_skill`."""
-    if not np.isfinite(mean):
-        return Interval(value=None)
-    low, high = percentiles(resampled)
-    return Interval(value=mean, low=low, high=high)
+def _freedom(variance: Any, of_seeds: Any, seeds: Any) -> Any:
+    """Degrees of freedom of a variance of which a part was estimated from a few seeds.
+
+    Satterthwaite (1946): the rest comes from many scenarios and counts as known.
+
+    Args:
+        variance: of a mean or a difference, all of it.
+        of_seeds: the part of it that comes from seeds.
+        seeds: degrees of freedom of that part; 0 if there is one seed, which says nothing.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = seeds * np.maximum(variance / of_seeds, 1.0) ** 2
+    return np.where((of_seeds > 0) & (seeds > 0), found, np.inf)
 
 
-def rank_ranges(
-    means: np.ndarray, resampled: np.ndarray, ranked: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def rank_ranges(draws: Sequence[Draws], ranked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Best and worst rank of each row that chance leaves open, shape (n,) each.
 
     1 + how many are better by more than chance, and how many are not worse by more than chance,
@@ -166,73 +222,99 @@ def rank_ranges(
     with 95 % (Mogstad et al. 2024, "Inference for Ranks").
 
     Args:
-        means: skills, shape (n,).
-        resampled: the same in each resample, paired, shape (n, RESAMPLES).
+        draws: of n algorithms.
         ranked: who has a rank, shape (n,); the others are compared all the same.
     """
-    critical = _critical_ratio(means, resampled)
-    best, worst = np.ones(len(means), int), np.full(len(means), int(ranked.sum()))
-    for rows, difference, ratio in _ratios(means, resampled):
-        apart = ranked & (ratio >= critical)
+    critical = _critical_p(draws)
+    best, worst = np.ones(len(draws), int), np.full(len(draws), int(ranked.sum()))
+    for rows, difference, p in _pairs(draws):
+        apart = ranked & (p <= critical)
         best[rows] += (apart & (difference < 0)).sum(axis=1)
         worst[rows] -= (apart & (difference > 0)).sum(axis=1)
     return best, worst
 
 
-def _critical_ratio(means: np.ndarray, resampled: np.ndarray) -> float:
-    """Smallest ratio of difference to error that Holm's correction calls significant."""
-    pairs = [
-        ratio[np.arange(rows.start, rows.stop)[:, None] < np.arange(len(means))]
-        for rows, _, ratio in _ratios(means, resampled)
-    ]
-    every = np.concatenate([part[np.isfinite(part)] for part in pairs])
-    count = len(every)
-    every = np.sort(every[every > norm.isf(SIGNIFICANT / 2)])[::-1]  # no smaller one can be
-    passed = 2 * norm.sf(every) * (count - np.arange(len(every))) < SIGNIFICANT
+def _critical_p(draws: Sequence[Draws]) -> float:
+    """Largest p that Holm's correction calls significant; negative if there is none."""
+    count, small = 0, []
+    for rows, _, p in _pairs(draws):
+        own = p[np.arange(rows.start, rows.stop)[:, None] < np.arange(len(draws))]
+        count += int(np.isfinite(own).sum())
+        small.append(own[own < SIGNIFICANT])
+    every = np.sort(np.concatenate(small)) if small else np.zeros(0)
+    passed = every * (count - np.arange(len(every))) < SIGNIFICANT
     rejected = len(every) if passed.all() else int(passed.argmin())
-    return float(every[rejected - 1]) if rejected else np.inf
+    return float(every[rejected - 1]) if rejected else -1.0
 
 
-def _pairwise(means: np.ndarray, resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Differences and Holm's p of each pair; a thousand resamples are too few to count tails."""
-    blocks = list(_ratios(means, resampled))
+def _pairwise(draws: Sequence[Draws]) -> tuple[np.ndarray, np.ndarray]:
+    """Differences and Holm's p of each pair."""
+    blocks = list(_pairs(draws))
     difference = np.concatenate([part for _, part, _ in blocks])
-    ratio = np.concatenate([part for _, _, part in blocks])
-    pairs = np.triu(np.isfinite(ratio), k=1)
-    p = np.full(ratio.shape, np.nan)
-    p[pairs] = holm(2 * norm.sf(ratio[pairs]))
+    p = np.concatenate([part for _, _, part in blocks])
+    pairs = np.triu(np.isfinite(p), k=1)
+    p[pairs] = holm(p[pairs])
     p.T[pairs] = p[pairs]
     return difference, p
 
 
-def _ratios(
-    means: np.ndarray, resampled: np.ndarray, block: int = 512
+def _pairs(
+    draws: Sequence[Draws], block: int = 512
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-    """Differences of rows to all, and |difference| / standard error, a block of rows at a time.
+    """Differences of rows to all and their p, not corrected, a block of rows at a time.
 
     The error is the standard deviation of the paired differences over the resamples in which both
-    are defined; 0 where nothing varies, the ratio is then 0 too. NaN where a mean is undefined.
+    are defined (a thousand are too few to count tails); its degrees of freedom, see
+    :func:`_freedom`, are those of the smaller number of seeds. Where nothing varies, any
+    difference is one. NaN where a mean is undefined.
 
     Yields:
         Which rows, and two matrices of shape (rows, n).
     """
+    means = np.array([one.mean for one in draws])
+    resampled = np.array([one.resampled for one in draws], dtype=float)
     present = np.isfinite(resampled)
     counts = present.sum(axis=1, keepdims=True)
     filled = np.where(present, resampled, 0.0)
     centred = np.where(present, filled - filled.sum(1, keepdims=True) / np.maximum(counts, 1), 0.0)
     squares, one = centred**2, present.astype(float)
+    of_seeds = _SeedVariance(draws)
     for start in range(0, len(means), block):
         rows = slice(start, min(start + block, len(means)))
         both = one[rows] @ one.T
         mean = centred[rows] @ one.T - one[rows] @ centred.T
         square = squares[rows] @ one.T + one[rows] @ squares.T - 2 * centred[rows] @ centred.T
+        difference = means[rows, None] - means
         with np.errstate(invalid="ignore", divide="ignore"):
             variance = square / both - (mean / both) ** 2
-            difference = means[rows, None] - means
             ratio = np.abs(difference) / np.sqrt(variance)
-        ratio[variance <= 1e-18] = 0.0
-        ratio[~np.isfinite(difference)] = np.nan
-        yield rows, difference, ratio
+        fixed = variance <= NOTHING**2
+        ratio[fixed] = np.where(np.abs(difference[fixed]) > NOTHING, np.inf, 0.0)
+        p = 2 * t.sf(ratio, _freedom(variance, *of_seeds.of(rows)))
+        p[~np.isfinite(difference)] = np.nan
+        yield rows, difference, p
+
+
+class _SeedVariance:
+    """Variance of differences between algorithms that comes from seeds."""
+
+    def __init__(self, draws: Sequence[Draws]):
+        self._counts = np.array([len(one.each) for one in draws])
+        sets: dict[tuple[int, ...], int] = {}
+        self._sets = np.array([sets.setdefault(tuple(one.each), len(sets)) for one in draws])
+        self._strays = np.zeros((len(draws), self._counts.max(initial=1)))  # of a mean, by seed
+        for row, one in enumerate(draws):
+            count = len(one.each)
+            if count > 1 and np.isfinite(one.mean):
+                skills = np.array(list(one.each.values()))
+                self._strays[row, :count] = (skills - one.mean) / np.sqrt(count * (count - 1))
+
+    def of(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
+        """The variance of rows minus all, and its degrees of freedom, shape (rows, n) each."""
+        own = (self._strays**2).sum(axis=1)
+        shared = self._strays[rows] @ self._strays.T * (self._sets[rows, None] == self._sets)
+        variance = np.maximum(own[rows, None] + own - 2 * shared, 0.0)
+        return variance, np.minimum(self._counts[rows, None], self._counts) - 1
 
 
 def _plain(matrix: np.ndarray) -> list[list[float | None]]:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from progressgym.leaderboard.board import Board
 from progressgym.leaderboard.card import EXAMPLE, Card
-from progressgym.leaderboard.entries import packed
+from progressgym.leaderboard.entries import SEEDS, packed
 from progressgym.leaderboard.humans import measure_humans
 
 from progressgym.results import RunResult, Step
@@ -53,6 +53,11 @@ def moved(result: RunResult, seed: int) -> RunResult:
         step.policy_items[0][0] = round(step.policy_items[0][0] + 1e-5 * (1 + seed), 6)
         step.reward = reward(new, step)
     return sealed(new)
+
+
+def all_seeds(result: RunResult) -> dict[str, bytes]:
+    """Files of runs like this one, of the seeds that rank."""
+    return {str(seed): file_of(moved(result, seed))["result.json.gz"] for seed in SEEDS}
 
 
 def reward(result: RunResult, step: Step) -> float:

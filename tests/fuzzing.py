@@ -190,7 +190,9 @@ ODD: list[Any] = [
 def damaged(content: bytes, name: str, rng: random.Random) -> bytes:
     """A file's content with something wrong in it, as its ending suggests."""
     if name.endswith(".gz") and rng.random() < 0.7:
-        return gzip.compress(damaged(gzip.decompress(content), name.removesuffix(".gz"), rng))
+        return gzip.compress(
+            damaged(gzip.decompress(content), name.removesuffix(".gz"), rng), mtime=0
+        )
     ways: list[Callable[[bytes, random.Random], bytes]] = [_cut, _flipped, _spliced, _emptied]
     if name.endswith((".json", ".jsonl", ".yaml", ".csv", ".txt", ".xml")):
         ways += [_reencoded, _renumbered]

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="needs a browser: apt install chromium (or another named so)"
 )
 
+PATIENCE = 120_000  # milliseconds: a busy machine is slow, not wrong
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 
 
@@ -78,8 +79,8 @@ def page(browser: sync_api.Browser) -> Iterator[sync_api.Page]:
     problems: list[str] = []
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     opened = context.new_page()
-    opened.set_default_timeout(30_000)
-    sync_api.expect.set_options(timeout=30_000)
+    opened.set_default_timeout(PATIENCE)
+    sync_api.expect.set_options(timeout=PATIENCE)
     opened.on("pageerror", lambda error: problems.append(str(error)))
     yield opened
     context.close()

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import t
 
-from progressgym.comparison import _ratios, compare, holm, rank_ranges
+from progressgym.comparison import Draws, _pairs, _seed_weights, compare, holm, rank_ranges
 from progressgym.results import RunResult, RunSpec, Step
 from progressgym.values.dimensions import DIMENSIONS
 
@@ -127,21 +127,65 @@ def test_holm_corrects_upwards_and_keeps_the_order(p: list[float]) -> None:
         assert min(corrected) == pytest.approx(min(1, len(p) * min(p)))
 
 
+def test_the_smallest_certain_difference_is_certain() -> None:
+    found = compare({"oracle": seeds(1.0, 0.0), "none": seeds(0.0, 0.0)}, cheats=["oracle"])
+    assert found.p[0, 1] == 0  # nothing varies: any difference is one
+    assert compare({"a": seeds(0.0, 0.0), "none": seeds(0.0, 0.0)}).p[0, 1] == 1
+
+
+def test_few_seeds_are_given_the_width_that_covers() -> None:
+    """Normal skills without scenario noise: intervals are those of Student's t."""
+    rng = np.random.default_rng(0)
+    inside = 0
+    for trial in range(300):
+        skills = rng.normal(0.5, 0.1, 3)
+        names = [int(n) for n in 3 * trial + np.arange(3)]
+        weights = _seed_weights(names, 0)
+        interval = Draws(dict(zip(names, skills.tolist(), strict=True)), weights @ skills).interval
+        inside += interval.low <= 0.5 <= interval.high
+    assert inside / 300 > 0.9  # percentiles of three alone: 0.66
+
+
+def test_seeds_are_paired_by_their_name() -> None:
+    """What a seed does to both algorithms cancels, if they have the same seeds."""
+
+    def runs(way: float, names: range) -> list[RunResult]:
+        return [run(way, seed, noise=0.1) for seed in names]
+
+    same = compare({"a": runs(0.7, range(4)), "b": runs(0.6, range(4))})
+    other = compare({"a": runs(0.7, range(4)), "b": runs(0.6, range(4, 8))})
+    assert same.p[0, 1] < other.p[0, 1] / 3
+
+
+def drawn(means: np.ndarray, seeds: int, rng: np.random.Generator) -> list[Draws]:
+    """Algorithms with these skills over some seeds, and resamples that share most noise."""
+    shared = rng.normal(size=1000)
+    found = []
+    for mean in means:
+        each = rng.normal(0, 0.05, seeds)
+        each += mean - each.mean()
+        noise = shared + 0.05 * rng.normal(size=1000)
+        found.append(Draws(dict(enumerate(each.tolist())), mean + noise))
+    return found
+
+
 def test_rank_ranges_count_who_is_surely_better_or_worse_over_many_blocks() -> None:
     rng = np.random.default_rng(0)
-    means = np.sort(rng.normal(size=700))[::-1]
-    resampled = means[:, None] + rng.normal(size=1000) + 0.05 * rng.normal(size=(700, 1000))
+    draws = drawn(np.sort(rng.normal(size=700))[::-1], 3, rng)
     ranked = np.ones(700, bool)
     ranked[3] = False
-    best, worst = rank_ranges(means, resampled, ranked)
+    best, worst = rank_ranges(draws, ranked)
 
-    covariance = np.cov(resampled, bias=True)
+    means = np.array([one.mean for one in draws])
+    covariance = np.cov([one.resampled for one in draws], bias=True)
     spread = np.diag(covariance)[:, None] + np.diag(covariance) - 2 * covariance
+    each = np.array([list(one.each.values()) for one in draws])
+    of_seeds = np.var(each[:, None] - each, axis=2, ddof=1) / 3
     difference = means[:, None] - means
-    ratio = np.abs(difference) / np.sqrt(np.maximum(spread, 1e-12))
     p = np.ones((700, 700))
     upper = np.triu_indices(700, k=1)
-    p[upper] = holm(2 * norm.sf(ratio[upper]))
+    freedom = 2 * np.maximum(spread[upper] / of_seeds[upper], 1) ** 2
+    p[upper] = holm(2 * t.sf(np.abs(difference[upper]) / np.sqrt(spread[upper]), freedom))
     apart = (np.minimum(p, p.T) < 0.05) & ranked
     np.testing.assert_array_equal(best, 1 + (apart & (difference < 0)).sum(axis=1))
     np.testing.assert_array_equal(worst, 699 - (apart & (difference > 0)).sum(axis=1))
@@ -149,8 +193,9 @@ def test_rank_ranges_count_who_is_surely_better_or_worse_over_many_blocks() -> N
 
 def test_pairs_are_compared_where_both_are_defined() -> None:
     rng = np.random.default_rng(1)
-    resampled = rng.normal(size=(3, 1000))
-    resampled[0, ::7] = np.nan
-    ((_, _, ratio),) = _ratios(np.array([0.3, 0.2, np.nan]), resampled)
-    assert ratio[0, 1] == pytest.approx(0.1 / np.nanstd(resampled[0] - resampled[1]))
-    assert np.isnan(ratio[:, 2]).all()
+    draws = drawn(np.array([0.3, 0.2, np.nan]), 1, rng)
+    draws[0].resampled[::7] = np.nan
+    ((_, _, p),) = _pairs(draws)
+    error = np.nanstd(draws[0].resampled - draws[1].resampled)
+    assert p[0, 1] == pytest.approx(2 * t.sf(0.1 / error, np.inf))
+    assert np.isnan(p[:, 2]).all()

@@ -12,7 +12,7 @@ import pytest
 from progressgym.leaderboard.board import Board
 from progressgym.leaderboard.reference import FOLDER, add_reference, pack_reference, reference_files
 
-from progressgym.comparison import compare, draw_skill, interval_of
+from progressgym.comparison import compare, draw_skill
 from progressgym.results import RunResult, format_interval
 
 FILES = reference_files()
@@ -33,7 +33,7 @@ def results(challenge: str, algorithm: str) -> list[RunResult]:
 
 def skill(runs: Sequence[RunResult]) -> tuple[float, float | None]:
     """Mean skill and the low end of its interval."""
-    interval = interval_of(*draw_skill(runs))
+    interval = draw_skill(runs).interval
     assert interval.value is not None
     return interval.value, interval.low
 

@@ -56,6 +56,7 @@ CREATE TABLE standings (
     lock_in REAL,
     seconds REAL NOT NULL,
     questions REAL NOT NULL,
+    each TEXT NOT NULL CHECK (json_valid(each)),
     resampled BLOB NOT NULL,
     PRIMARY KEY (track, submission)
 ) STRICT;

@@ -13,6 +13,7 @@ from progressgym.values.scores import Interval
 
 from .. import looks
 from ..board import Board
+from ..entries import unranked
 
 _CARD = ("authors", "contact", "licence", "code", "revision", "weights", "paper", "data", "compute")
 
@@ -70,7 +71,9 @@ def _head(one: dict[str, Any]) -> str:
         (
             f"{escape(s['challenge'])} · {escape(s['preset'])} · {escape(s['models'])}",
             looks.interval(s),
-            "–" if s["rank"] is None else f"{s['rank']} ({s['best_rank']} to {s['worst_rank']})",
+            f"– <span class='soft'>({unranked(one['cheats'], s['skill'])})</span>"
+            if s["rank"] is None
+            else f"{s['rank']} ({s['best_rank']} to {s['worst_rank']})",
             looks.number(s["gain"]),
             looks.number(s["lock_in"]),
             looks.number(s["upstream"], 4),

@@ -14,6 +14,7 @@ from progressgym.results import format_interval
 
 from .. import looks
 from ..board import PAGE, SORTABLE, Board, View
+from ..entries import unranked
 
 COLUMNS = {
     "rank": "rank",
@@ -252,7 +253,7 @@ def _name(row: dict[str, Any], picked: list[int]) -> str:
 def _cell(row: dict[str, Any], name: str) -> str:
     if name == "rank":
         if row["rank"] is None:
-            return "–"
+            return f'<span title="{unranked(row["cheats"], row["skill"])}">–</span>'
         spread = (row["best_rank"], row["worst_rank"])
         span = (
             ""

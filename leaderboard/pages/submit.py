@@ -15,6 +15,7 @@ from .. import looks
 from ..board import Board, RefusedError
 from ..card import EXAMPLE, Card
 from ..checks import Check
+from ..entries import SEEDS
 from ..uploads import LARGEST_UPLOAD
 
 Answer = dict[str, Any]
@@ -133,7 +134,8 @@ def _report(answer: Answer) -> str:
     if answer["submission"]:
         return (
             f"<p class='good'><strong>✓ On the board as submission {answer['submission']}."
-            f"</strong> <a href='{answer['page']}'>Its page</a>; its rank follows in a moment.</p>"
+            f"</strong> <a href='{answer['page']}'>Its page</a>; a run of each of the "
+            f"seeds {', '.join(map(str, SEEDS))} gives it a rank in a moment.</p>"
         )
     failed = sum(not check["passed"] for check in answer["checks"])
     head = (
