@@ -12,7 +12,7 @@ import pytest
 from progressgym.leaderboard.board import Board
 from progressgym.leaderboard.reference import FOLDER, add_reference, pack_reference, reference_files
 
-from progressgym.comparison import compare, draw_skill
+from progressgym.comparison import Comparison, compare, draw_skill
 from progressgym.results import RunResult, format_interval
 
 FILES = reference_files()
@@ -57,12 +57,32 @@ def test_what_is_packed_again_is_unchanged(tmp_path: Path) -> None:
         assert (tmp_path / path.relative_to(FOLDER)).read_bytes() == path.read_bytes()
 
 
+def unadvised(run: RunResult) -> RunResult:
+    """A run of Coevolve in which the human hears nothing."""
+    steps = [
+        step.model_copy(update={"human_items": step.counterfactual_items}) for step in run.steps
+    ]
+    alone = run.model_copy(update={"steps": steps})
+    return alone.model_copy(update={"scores": alone.compute_scores()})
+
+
+@cache
+def compared(challenge: str) -> tuple[dict[str, list[RunResult]], Comparison]:
+    """The runs of a challenge by label, and how they compare; bounds have no rank."""
+    runs = {f"`{name}`": found for name in FILES if (found := results(challenge, name))}
+    bounds = [label for label, of in runs.items() if of[0].cheats]
+    if challenge == "coevolve":
+        runs["*no advice*"] = [unadvised(run) for run in runs["`frozen`"]]
+        bounds.append("*no advice*")
+    return runs, compare(runs, bounds)
+
+
 @cache
 def rows(challenge: str) -> list[str]:
     """The table of a challenge in the documents, from the files."""
-    runs = {name: found for name in FILES if (found := results(challenge, name))}
+    runs, comparison = compared(challenge)
     table = []
-    for place in compare(runs, cheats=[n for n, of in runs.items() if of[0].cheats]).standings:
+    for place in comparison.standings:
         scores = [run.scores for run in runs[place.label] if run.scores]  # checked by the board
         found = [getattr(one, OTHER[challenge]) for one in scores]
         other = [one.value for one in found if one is not None and one.value is not None]
@@ -70,7 +90,7 @@ def rows(challenge: str) -> list[str]:
         mean = f"{np.mean(other):.2f}" if other else "–"
         seeds, skill = len(scores), format_interval(place.skill)
         table.append(
-            f"| `{place.label}` | {seeds} | {skill} | {rank} | {mean} |".replace("-0.00", "0.00")
+            f"| {place.label} | {seeds} | {skill} | {rank} | {mean} |".replace("-0.00", "0.00")
         )
     return table
 
