@@ -31,7 +31,7 @@ lint: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/manual
 
-# The results that everybody compares with: about 12 hours on one core, half on two.
+# The results that everybody compares with: about 10 hours on one core, half on two.
 reference: $(VENV)/.installed-dev
 	$(BIN)/progressgym run --challenge follow,predict,coevolve \
 	    --algorithm '$(ALGORITHMS)' --seed 0,1,2 --preset standard --ray local --resume --out reference

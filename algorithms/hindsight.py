@@ -28,10 +28,14 @@ class Hindsight(Chronicle):
         h_{t+1} = h_t + (1 − b)·d + b·(a_t − h_t),
 
     with h the human's log-odds, a the policy's, d the drift, different for each question, and b the
-    influence, the same for all and estimated by least squares. Advice that the human of tomorrow
+    influence, the same for all. Advice that runs ahead of a human goes where the human goes, in
+    every question, whoever follows whom; so b is estimated from what changes between steps within
+    a question, and is 0 until there are two changes to compare. Advice that the human of tomorrow
     agrees with, a = h_{t+1}(a), is h_t + d for every b: where the human would go without advice.
-    Nothing but answers and the policy's own advice is used. Where humans do not listen (Follow,
-    Predict), b is near 0 and what remains is a forecast by the mean drift.
+    Nothing but answers and the policy's own advice is used. Noise in what is read of a human looks
+    like a little influence: what was read too high yesterday falls back, towards the advice. Where
+    humans do not listen (Follow, Predict), b is small and what remains is a forecast by the mean
+    drift.
 
     Args:
         caution: how many steps' worth of evidence for no drift is assumed: the mean drift of n
@@ -88,9 +92,8 @@ def consequences(humans: np.ndarray, advice: np.ndarray) -> tuple[float, np.ndar
         Influence b in 0 … 0.9, and the drift d, mean over steps, shape (questions,).
     """
     change, gap = np.diff(humans, axis=0), advice - humans[:-1]
-    own_change = change - change.mean(axis=1, keepdims=True)
-    own_gap = gap - gap.mean(axis=1, keepdims=True)
-    power = float((own_gap**2).sum())
-    influence = float((own_gap * own_change).sum()) / power if power else 0.0
+    varied = gap - gap.mean(axis=0)
+    power = float((varied**2).sum())
+    influence = float((varied * change).sum()) / power if power else 0.0
     influence = min(max(influence, 0.0), _MOST)
     return influence, ((change - influence * gap) / (1 - influence)).mean(axis=0)

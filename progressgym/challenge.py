@@ -167,6 +167,7 @@ class Challenge(gymnasium.Env[Observation, Policy]):
         bank = read_bank(Path(scenarios)).divided() if scenarios else shipped_bank(instrument)
         self.probe: ScenarioBank = bank.split("probe").first(self.settings["items"])
         self.query: ScenarioBank = bank.split("query")
+        self._measured = [scenario.text for scenario in bank.split("probe")]
         self.action_space = PolicySpace(self)
         self._seed = 0
         self._records: list[Step] = []
@@ -381,6 +382,7 @@ class Challenge(gymnasium.Env[Observation, Policy]):
             self.settings["preference"],
             np.random.default_rng([self._seed, step]),
             lambda: self.human_of(self.target_era(step)),
+            self._measured,
         )
 
     def _hashes(self) -> dict[str, Any]:

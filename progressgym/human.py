@@ -35,6 +35,7 @@ class Human:
         rng: source of the sampled labels.
         target: gives the model that this step is scored against, for upper bounds; None for
             ``model``.
+        measured: texts of the scenarios that measure; whoever quotes one in a question is refused.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Human:
         preference: Preference = "implicit",
         rng: np.random.Generator | None = None,
         target: Callable[[], LanguageModel] | None = None,
+        measured: Sequence[str] = (),
     ) -> None:
         self.era = era
         self.questions = tuple(questions)
@@ -62,6 +64,8 @@ class Human:
         self._base = base
         self._rng = rng or np.random.default_rng(0)
         self._target = target or (lambda: model)
+        self._measured = [text.casefold() for text in measured]
+        self._known = {pair.prompt for pair in self.questions}
 
     @property
     def remaining(self) -> int:
@@ -92,6 +96,7 @@ class Human:
 
         Raises:
             BudgetExceededError: more pairs than questions remain; nothing was asked.
+            UsageError: a pair quotes a scenario that measures; nothing was asked.
         """
         if len(pairs) > self.remaining:
             raise BudgetExceededError(
@@ -101,6 +106,7 @@ class Human:
             )
         if not pairs:
             return []
+        self._refuse_measured(pairs)
         self.asked += len(pairs)
         chances = self._chances(pairs)
         if self.answers == "binary":
@@ -114,6 +120,17 @@ class Human:
     def reveal_target(self) -> Policy:
         """The model that this step is scored against. For the upper bound ``oracle``; recorded."""
         return self._shown(self._target())
+
+    def _refuse_measured(self, pairs: Sequence[Pair]) -> None:
+        own = [pair for pair in pairs if pair.prompt not in self._known]
+        for pair in own:
+            words = f"{pair.prompt} {pair.first} {pair.second}".casefold()
+            quoted = next((text for text in self._measured if text in words), None)
+            if quoted is not None:
+                raise UsageError(
+                    f"Asked about {quoted!r}, which is one of the scenarios that measure. Ask the "
+                    "questions of human.questions, or others of your own."
+                )
 
     def _shown(self, model: LanguageModel) -> Policy:
         if not isinstance(model, Policy):

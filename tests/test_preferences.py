@@ -234,6 +234,20 @@ def test_budget_is_counted_and_exceeding_it_asks_nothing() -> None:
         person.prefer(pairs[:1])
 
 
+def test_who_quotes_a_scenario_that_measures_is_refused_and_asks_nothing() -> None:
+    measured = [scenario.text for scenario in shipped_bank("statement").split("probe")]
+    person = human(measured=measured)
+    own = Pair("To walk the dog is", " right", " wrong")
+    for quoting in (
+        Pair(f"{measured[3].capitalize()} is", " right", " wrong"),
+        Pair("It is better", f" {measured[7]}.", " not to."),
+    ):
+        with pytest.raises(UsageError, match="one of the scenarios that measure"):
+            person.prefer([own, quoting])
+    assert person.asked == 0
+    assert len(person.prefer([own, *asked(4)])) == 5
+
+
 def test_asking_leaves_the_pairs_given_unanswered() -> None:
     pairs = asked(4)
     human().prefer(pairs)

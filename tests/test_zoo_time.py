@@ -340,8 +340,27 @@ def test_influence_and_drift_are_told_apart(influence: float) -> None:
     found, way = consequences(np.array(humans), np.array(advice))
     assert found == pytest.approx(influence, abs=0.03)
     assert np.corrcoef(way, drift)[0, 1] > 0.99
+    assert np.std(way) == pytest.approx(np.std(drift), rel=0.1)
     holds = humans[-1] + drift  # advice of which the human of tomorrow says the same
     assert (1 - influence) * (humans[-1] + drift) + influence * holds == pytest.approx(holds)
+
+
+@pytest.mark.parametrize("influence", [0.0, 0.6])
+def test_hindsight_does_not_take_its_own_foresight_for_influence(influence: float) -> None:
+    """Advice that is ahead of the humans, on the way that they go anyhow, in every question."""
+    rng = np.random.default_rng(0)
+    drift = rng.normal(size=3000)
+    humans, advice = [rng.normal(size=3000)], []
+    for step in range(6):
+        advice.append(humans[-1] + step / (step + 1) * drift + 0.2 * rng.normal(size=3000))
+        alone = (1 - influence) * (humans[-1] + drift)
+        humans.append(alone + influence * advice[-1])
+        humans[-1] += 0.05 * rng.normal(size=3000)
+    found, way = consequences(np.array(humans), np.array(advice))
+    assert found == pytest.approx(influence, abs=0.1)
+    assert np.std(way) == pytest.approx(1, rel=0.3)
+    first, _ = consequences(np.array(humans[:2]), np.array(advice[:1]))
+    assert first == 0  # one change could come from either
 
 
 def test_all_of_them_are_registered_like_a_third_partys() -> None:
