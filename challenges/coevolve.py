@@ -63,9 +63,9 @@ class Coevolve(Challenge):
     ## Arguments
     `influence`: how much the human learns from the policy, as a factor of the learning rate: 0 is
     the counterfactual without advice, to the last bit. `human_questions`: how many questions the
-    human learns from in a step; None takes half of the
-    preset's questions. `human_learning_rate`: of its DPO.
-    The others are those of `progressgym.challenge.Challenge`.
+    human learns from in a step; None takes half of the preset's questions. `human_learning_rate`:
+    of its DPO. It learns from implicit rewards whatever `preference` says, which is only how it
+    answers an algorithm. The others are those of `progressgym.challenge.Challenge`.
 
     ## References
     Qiu et al., "ProgressGym: Alignment with a Millennium of Moral Progress", NeurIPS 2024

@@ -38,7 +38,8 @@ class Predict(Challenge):
     never updated. The result's headline is the skill: 1 − Σ‖v_t − u_{t+k}‖² / Σ‖f − u_{t+k}‖²,
     noise floors subtracted. Beside it stands the skill against *persistence*, the forecast that
     tomorrow is like today: the same with u_t for f. Who copies today's human has skill 0 there;
-    above 0 is foresight.
+    above 0 is foresight. Reward and info are for whoever looks on: with `horizon` > 1 they tell of
+    eras that an algorithm must not know of yet, and none is handed to it.
 
     ## Starting state
     The first era. The initial policy is the first era's model (`initial="base"`: the base).

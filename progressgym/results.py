@@ -308,8 +308,8 @@ def format_interval(interval: Interval) -> str:
     if interval.value is None:
         return "n/a"
     if interval.low is None or interval.high is None:
-        return f"{interval.value:.2f} (n/a)"
-    return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+        return f"{interval.value:z.2f} (n/a)"
+    return f"{interval.value:z.2f} [{interval.low:z.2f}, {interval.high:z.2f}]"
 
 
 def manifest(hashes: dict[str, Any]) -> dict[str, Any]:

@@ -87,11 +87,9 @@ def rows(challenge: str) -> list[str]:
         found = [getattr(one, OTHER[challenge]) for one in scores]
         other = [one.value for one in found if one is not None and one.value is not None]
         rank = f"{place.rank} ({place.best_rank} to {place.worst_rank})" if place.rank else "–"
-        mean = f"{np.mean(other):.2f}" if other else "–"
+        mean = f"{np.mean(other):z.2f}" if other else "–"
         seeds, skill = len(scores), format_interval(place.skill)
-        table.append(
-            f"| {place.label} | {seeds} | {skill} | {rank} | {mean} |".replace("-0.00", "0.00")
-        )
+        table.append(f"| {place.label} | {seeds} | {skill} | {rank} | {mean} |")
     return table
 
 

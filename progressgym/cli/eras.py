@@ -297,7 +297,7 @@ def _columns(timeline: Timeline, passages: list[Passage]) -> dict[str, list[Pass
 
 
 def _short(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else f"{value:z.{digits}f}"
 
 
 def _read_texts(folder: Path, timeline: Timeline) -> tuple[list[Passage], list[Passage]]:
