@@ -144,8 +144,8 @@ def _fill(kept: Board) -> None:
             drawn = (skill + rng.normal(0, 0.2, 1000)).astype("<f4").tobytes()
             each = json.dumps([[seed, skill + 0.1 * (seed - 1)] for seed in SEEDS])
             submission = {**template, "id": number, "name": f"algorithm {number}"}
-            own = {**standing, "submission": number, "skill": skill}
-            own |= {"each": each, "resampled": drawn}
+            numbers = {"skill": skill, "each": each, "resampled": drawn}
+            own = {**standing, "submission": number, **numbers}
             for name, row in (("submissions", submission), ("standings", own)):
                 marks = ", ".join(f":{column}" for column in row)
                 rows.execute(f"INSERT INTO {name} ({', '.join(row)}) VALUES ({marks})", row)

@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from progressgym.comparison import Draws, rank_ranges
+from progressgym.comparison import rank_ranges
 from progressgym.errors import UsageError
 from progressgym.results import RunResult
 
 from .card import Card
 from .checks import Check, Checked, check_submission
-from .entries import has_all_seeds, run_row, standing_rows, stored_draws, track_of, unpacked
+from .entries import can_rank, run_row, standing_rows, stored_draws, track_of, unpacked
 from .humans import Humans, known_humans
 from .store import Store, log, now
 from .uploads import MOST_FILES, read_result
@@ -180,14 +180,16 @@ class Board:
 
     def _rank(self, track: str, changed: int) -> None:
         rows = self.store.read(
-            "SELECT submission, skill, cheats, each, resampled FROM standings JOIN submissions "
+            "SELECT submission, cheats, each, resampled FROM standings JOIN submissions "
             f"ON submissions.id = submission WHERE track = ? AND {_SHOWN} ORDER BY skill DESC",
             [track],
         )
         found: list[tuple[Any, ...]] = []
         if rows:
             draws = [stored_draws(row) for row in rows]
-            ranked = np.array([_ranks(row, one) for row, one in zip(rows, draws, strict=True)])
+            ranked = np.array(
+                [can_rank(row["cheats"], one) for row, one in zip(rows, draws, strict=True)]
+            )
             best, worst = rank_ranges(draws, ranked)
             places = np.cumsum(ranked)
             found = [
@@ -299,11 +301,6 @@ class Board:
         for row in rows:
             found[row["submission"]].append(unpacked(row["content"]))
         return found
-
-
-def _ranks(row: sqlite3.Row, draws: Draws) -> bool:
-    """Has it a rank? Not upper bounds, undefined skills, or chosen seeds."""
-    return not row["cheats"] and bool(np.isfinite(draws.mean)) and has_all_seeds(draws)
 
 
 def _add_track(to: sqlite3.Connection, run: Checked) -> None:

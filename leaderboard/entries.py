@@ -20,6 +20,7 @@ from .checks import Checked
 
 SEEDS = (0, 1, 2)
 """Seeds that rank: the same for all, so that nobody can choose the lucky ones."""
+SEEDS_NAMED = ", ".join(map(str, SEEDS))
 
 
 def packed(result: RunResult) -> bytes:
@@ -119,16 +120,16 @@ def stored_draws(row: sqlite3.Row) -> Draws:
     return Draws(each, np.frombuffer(row["resampled"], "<f4").astype(float))
 
 
-def has_all_seeds(draws: Draws) -> bool:
-    """Can it be ranked? Only with the seeds that all others have."""
-    return tuple(draws.each) == SEEDS
+def can_rank(cheats: bool, draws: Draws) -> bool:
+    """Has it a rank? Not upper bounds, undefined skills, or chosen seeds."""
+    return not cheats and bool(np.isfinite(draws.mean)) and tuple(draws.each) == SEEDS
 
 
 def unranked(cheats: bool, skill: float | None) -> str:
-    """Why something has no rank, in a few words."""
+    """Which of the reasons of :func:`can_rank` it is, in a few words."""
     if cheats:
         return "upper bounds have none"
-    return "skill is undefined" if skill is None else f"needs seeds {', '.join(map(str, SEEDS))}"
+    return "skill is undefined" if skill is None else f"needs seeds {SEEDS_NAMED}"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -165,9 +165,10 @@ class Challenge(gymnasium.Env[Observation, Policy]):
         if backend:
             self.settings["backend"] = self.backend.name
         bank = read_bank(Path(scenarios)).divided() if scenarios else shipped_bank(instrument)
-        self.probe: ScenarioBank = bank.split("probe").first(self.settings["items"])
+        probe = bank.split("probe")
+        self.probe: ScenarioBank = probe.first(self.settings["items"])
         self.query: ScenarioBank = bank.split("query")
-        self._measured = [scenario.text for scenario in bank.split("probe")]
+        self._measured = [scenario.text for scenario in probe]
         self.action_space = PolicySpace(self)
         self._seed = 0
         self._records: list[Step] = []

@@ -57,18 +57,22 @@ class Draws:
         low, high = percentiles(self.resampled)
         if low is None or high is None:
             return Interval(value=self.mean)
-        freedom = _freedom(np.nanvar(self.resampled), self._seed_variance, len(self.each) - 1)
+        of_seeds = (self.strays**2).sum()
+        freedom = _freedom(np.nanvar(self.resampled), of_seeds, len(self.each) - 1)
         stretch = float(t.isf(SIGNIFICANT / 2, freedom) / norm.isf(SIGNIFICANT / 2))
-        low, high = (
-            self.mean - stretch * (self.mean - low),
-            self.mean + stretch * (high - self.mean),
-        )
+        low, high = (self.mean + stretch * (end - self.mean) for end in (low, high))
         return Interval(value=self.mean, low=low, high=high)
 
     @property
-    def _seed_variance(self) -> float:
+    def strays(self) -> np.ndarray:
+        """What each seed adds to the error of the mean, shape (seeds,); 0 of a single seed.
+
+        Their squares sum to the part of the mean's variance that comes from seeds.
+        """
         count = len(self.each)
-        return float(np.var(list(self.each.values()), ddof=1)) / count if count > 1 else 0.0
+        return (np.array(list(self.each.values())) - self.mean) / np.sqrt(
+            max(count * (count - 1), 1)
+        )
 
 
 @dataclass(frozen=True)
@@ -304,16 +308,13 @@ class _SeedVariance:
         self._sets = np.array([sets.setdefault(tuple(one.each), len(sets)) for one in draws])
         self._strays = np.zeros((len(draws), self._counts.max(initial=1)))  # of a mean, by seed
         for row, one in enumerate(draws):
-            count = len(one.each)
-            if count > 1 and np.isfinite(one.mean):
-                skills = np.array(list(one.each.values()))
-                self._strays[row, :count] = (skills - one.mean) / np.sqrt(count * (count - 1))
+            self._strays[row, : len(one.each)] = np.nan_to_num(one.strays)
+        self._own = (self._strays**2).sum(axis=1)
 
     def of(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
         """The variance of rows minus all, and its degrees of freedom, shape (rows, n) each."""
-        own = (self._strays**2).sum(axis=1)
         shared = self._strays[rows] @ self._strays.T * (self._sets[rows, None] == self._sets)
-        variance = np.maximum(own[rows, None] + own - 2 * shared, 0.0)
+        variance = np.maximum(self._own[rows, None] + self._own - 2 * shared, 0.0)
         return variance, np.minimum(self._counts[rows, None], self._counts) - 1
 
 

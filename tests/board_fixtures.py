@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,9 +55,9 @@ def moved(result: RunResult, seed: int) -> RunResult:
     return sealed(new)
 
 
-def all_seeds(result: RunResult) -> dict[str, bytes]:
-    """Files of runs like this one, of the seeds that rank."""
-    return {str(seed): file_of(moved(result, seed))["result.json.gz"] for seed in SEEDS}
+def files_of_seeds(result: RunResult, seeds: Sequence[int] = SEEDS) -> dict[str, bytes]:
+    """Files of runs like this one, by default of the seeds that rank."""
+    return {str(seed): file_of(moved(result, seed))["result.json.gz"] for seed in seeds}
 
 
 def reward(result: RunResult, step: Step) -> float:

@@ -15,7 +15,7 @@ from .. import looks
 from ..board import Board, RefusedError
 from ..card import EXAMPLE, Card
 from ..checks import Check
-from ..entries import SEEDS
+from ..entries import SEEDS_NAMED
 from ..uploads import LARGEST_UPLOAD
 
 Answer = dict[str, Any]
@@ -135,7 +135,7 @@ def _report(answer: Answer) -> str:
         return (
             f"<p class='good'><strong>✓ On the board as submission {answer['submission']}."
             f"</strong> <a href='{answer['page']}'>Its page</a>; a run of each of the "
-            f"seeds {', '.join(map(str, SEEDS))} gives it a rank in a moment.</p>"
+            f"seeds {SEEDS_NAMED} gives it a rank in a moment.</p>"
         )
     failed = sum(not check["passed"] for check in answer["checks"])
     head = (
