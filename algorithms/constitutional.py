@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from progressgym.errors import UsageError
 from progressgym.pairs import Pair
@@ -120,6 +119,8 @@ def induce(articles: np.ndarray, answers: Sequence[Pair], sparsity: float) -> np
 
     They minimise Σ|w| · sparsity − Σ_answers [p·log σ(x·w) + (1 − p)·log σ(−x·w)].
     """
+    from sklearn.linear_model import LogisticRegression  # takes a second
+
     chances = np.array([pair.preference for pair in answers], dtype=float)
     model = LogisticRegression(
         C=1 / sparsity, l1_ratio=1.0, solver="liblinear", fit_intercept=False, random_state=0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib.metadata
 import re
 import sys
@@ -61,6 +63,8 @@ plugins.add_commands(app)
 status.add_commands(app)
 bench.add_commands(app)
 app.add_typer(eras.app, name="eras")
+
+atexit.register(gc.freeze)  # Python searches for garbage as it ends: a second, for nothing
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -23,7 +23,7 @@ from .pairs import (
     preference_loss,
     read_batch,
 )
-from .trainers import quiet_arguments
+from .trainers import quiet_arguments, trainer_freed
 
 Penalty = Callable[[Mapping[str, Tensor]], Tensor]
 """Nats that a policy's weights cost, by their names in ``Policy.weights``; differentiable."""
@@ -52,6 +52,7 @@ class DPOSettings:
     epsilon: float = 1e-8
 
 
+@trainer_freed()
 def train_dpo(
     policy: Policy,
     reference: Policy,

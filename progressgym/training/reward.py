@@ -25,7 +25,7 @@ from .pairs import (
     preference_loss,
     read_batch,
 )
-from .trainers import quiet_arguments
+from .trainers import quiet_arguments, trainer_freed
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ class RewardModel(Rewards):
         return (self.beta * (learnt - known)).view(2, -1).T
 
 
+@trainer_freed()
 def train_reward(
     start: Policy,
     reference: Policy,

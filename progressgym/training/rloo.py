@@ -19,7 +19,7 @@ from ..models import Policy
 from ..models.reading import Encoded, Layout, packed_by_prompt, sequence_logprobs
 from ..pairs import Pair
 from .pairs import check_answered, encode_both
-from .trainers import quiet_arguments
+from .trainers import quiet_arguments, trainer_freed
 
 Curves = dict[str, list[float]]
 """What a training was like, by name and optimizer step."""
@@ -47,6 +47,7 @@ class RLOOSettings:
     seed: int = 0
 
 
+@trainer_freed()
 def train_rloo(
     policy: Policy,
     reference: Policy,
