@@ -58,7 +58,7 @@ def check(
     name: Annotated[str, typer.Argument(help="Of an algorithm or a challenge.")],
     as_json: Json = False,
 ) -> None:
-    """Check that an algorithm or a challenge keeps the rules, on tiny models, in about a minute.
+    """Check that an algorithm or a challenge keeps the rules, on tiny models, in half a minute.
 
     Example: progressgym check lifelong-dpo
     """

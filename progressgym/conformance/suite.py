@@ -14,7 +14,7 @@ from .findings import Check, Finding, Subject, examined
 def check(
     name: str, progress: Callable[[int, int, str], None] = lambda done, total, rule: None
 ) -> list[Finding]:
-    """Examine an algorithm or a challenge on tiny models: about a minute.
+    """Examine an algorithm or a challenge on tiny models: half a minute.
 
     Args:
         name: registered; an algorithm's where both have it.
