@@ -93,6 +93,7 @@ def rows(page: sync_api.Page) -> list[str]:
 
 
 def search(page: sync_api.Page, words: str) -> None:
+    page.wait_for_selector("#listing tbody tr")  # what is typed before is lost
     box = page.get_by_label("Search")
     box.fill("")
     box.press_sequentially(words)
