@@ -18,7 +18,7 @@ WHO = "progressgym"
 
 
 def reference_files() -> dict[str, list[Path]]:
-    """Name of each algorithm → files of its reference results, over all challenges and seeds."""
+    """Name of each algorithm → files of its results, over all presets, challenges and seeds."""
     files: dict[str, list[Path]] = {}
     for path in find_results([FOLDER]):
         files.setdefault(path.parents[1].name, []).append(path)
@@ -45,7 +45,7 @@ def add_reference(
     card = (FOLDER / "card.yaml").read_text(encoding="utf-8")
     for done, (name, paths) in enumerate(files.items()):
         progress(done, len(files))
-        uploads = {"/".join(path.parts[-4:]): path.read_bytes() for path in paths}
+        uploads = {"/".join(path.parts[-5:]): path.read_bytes() for path in paths}
         try:
             board.submit(Card.parse(card.replace("NAME", name)), uploads, WHO)
         except RefusedError as error:
@@ -71,7 +71,8 @@ def pack_reference(paths: list[Path], to: Path = FOLDER) -> int:
         result = RunResult.load(path)
         result.scores, result.digest = result.compute_scores(), result.compute_digest()
         spec, content = result.spec, packed(result)
-        place = to / spec.challenge / spec.algorithm / f"seed-{spec.seed}" / "result.json.gz"
+        run = f"{spec.settings.get('preset', 'custom')}/{spec.challenge}/{spec.algorithm}/seed-{spec.seed}"
+        place = to / run / "result.json.gz"
         if not (place.is_file() and place.read_bytes() == content):
             with atomic_path(place) as partial:
                 partial.write_bytes(content)
