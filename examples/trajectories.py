@@ -1,6 +1,6 @@
 """How values moved, and how an algorithm followed, drawn from result files.
 
-    python examples/trajectories.py leaderboard/reference/standard/follow/lifelong-dpo-independent/seed-0
+    python examples/trajectories.py leaderboard/reference/standard/follow/lifelong-dpo/seed-0
     python examples/trajectories.py results/predict/kalman --dimensions modern,deceive
 
 A line is the change of a value since the first era; bands are 95 % over scenarios.

@@ -71,8 +71,9 @@ def pack_reference(paths: list[Path], to: Path = FOLDER) -> int:
         result = RunResult.load(path)
         result.scores, result.digest = result.compute_scores(), result.compute_digest()
         spec, content = result.spec, packed(result)
-        run = f"{spec.settings.get('preset', 'custom')}/{spec.challenge}/{spec.algorithm}/seed-{spec.seed}"
-        place = to / run / "result.json.gz"
+        preset = str(spec.settings.get("preset", "custom"))
+        run = to / preset / spec.challenge / spec.algorithm / f"seed-{spec.seed}"
+        place = run / "result.json.gz"
         if not (place.is_file() and place.read_bytes() == content):
             with atomic_path(place) as partial:
                 partial.write_bytes(content)

@@ -66,7 +66,7 @@ def test_the_sweep_example(small_yaml: Path, tmp_path: Path, what: list[str], fi
 
 
 def test_the_trajectories_example(tmp_path: Path) -> None:
-    (path,) = (ROOT / "leaderboard/reference/standard/follow/lifelong-dpo-independent/seed-0").iterdir()
+    (path,) = (ROOT / "leaderboard/reference/standard/follow/lifelong-dpo/seed-0").iterdir()
     command = [sys.executable, str(ROOT / "examples/trajectories.py"), str(path)]
     command += ["--dimensions", "modern,deceive", "--to", str(tmp_path / "page.html")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
