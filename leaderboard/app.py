@@ -8,7 +8,7 @@ from pathlib import Path
 import uvicorn
 from progressgym.leaderboard.board import Board
 from progressgym.leaderboard.commands import FOLDER
-from progressgym.leaderboard.reference import add_reference
+from progressgym.leaderboard.reference import add_reference_meanwhile
 from progressgym.leaderboard.server import create_app
 
 from progressgym.cli.console import quiet_libraries
@@ -16,7 +16,7 @@ from progressgym.cli.console import quiet_libraries
 if __name__ == "__main__":
     quiet_libraries()
     board = Board(Path(os.environ.get(FOLDER, "/data/board")))
-    add_reference(board)
+    add_reference_meanwhile(board)
     on_space = "SPACE_ID" in os.environ
     uvicorn.run(
         create_app(board, space=on_space),

@@ -69,14 +69,14 @@ def serve(
 
     Example: progressgym leaderboard serve --folder board
     """
-    from .reference import add_reference
+    from .reference import add_reference_meanwhile
     from .server import serve as run_server
 
     quiet_libraries()
     board = _board(folder, must_exist=False)
     if not empty:
-        with progress("Reference results", total=1) as update:
-            add_reference(board, lambda done, total: update(done / max(total, 1)))
+        add_reference_meanwhile(board)
+        out.print("The reference results appear within minutes, if they are not there yet.")
     if not board.store.one("SELECT 1 FROM tokens"):
         token = board.store.new_token(_maintainer())
         out.print(f"Your token for submitting, shown only now: {token}")

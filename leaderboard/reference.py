@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 
+from progressgym.cli.console import err
 from progressgym.errors import UsageError
 from progressgym.results import RunResult, find_results
 from progressgym.storage import atomic_path
@@ -17,44 +20,64 @@ FOLDER = Path(__file__).parent / "reference"
 WHO = "progressgym"
 
 
-def reference_files() -> dict[str, list[Path]]:
-    """Name of each algorithm → files of its results, over all presets, challenges and seeds."""
-    files: dict[str, list[Path]] = {}
+def reference_files() -> dict[tuple[str, str], list[Path]]:
+    """Preset and name of each algorithm → files of its results, over challenges and seeds.
+
+    ``standard``, with which everybody compares, comes first.
+    """
+    files: dict[tuple[str, str], list[Path]] = {}
     for path in find_results([FOLDER]):
-        files.setdefault(path.parents[1].name, []).append(path)
-    return dict(sorted(files.items()))
+        files.setdefault((path.parents[3].name, path.parents[1].name), []).append(path)
+    return dict(sorted(files.items(), key=lambda item: (item[0][0] != "standard", item[0])))
 
 
-def add_reference(
-    board: Board, progress: Callable[[int, int], None] = lambda done, total: None
-) -> None:
-    """Put the reference results on a board that lacks them; see :meth:`Board.submit`.
+def add_reference(board: Board, files: Mapping[tuple[str, str], list[Path]]) -> None:
+    """Put reference results on a board that lacks them; see :meth:`Board.submit`.
 
     Args:
         board: where to.
-        progress: told (algorithms done, algorithms in all).
+        files: as :func:`reference_files` gives them.
 
     Raises:
         UsageError: a file does not pass the checks, which means that it was changed.
     """
     known = {
-        row["name"]
-        for row in board.store.read("SELECT name FROM submissions WHERE submitter = ?", [WHO])
+        (row["preset"], row["name"])
+        for row in board.store.read(
+            "SELECT DISTINCT preset, name FROM submissions JOIN standings "
+            "ON submission = submissions.id JOIN tracks ON tracks.id = track WHERE submitter = ?",
+            [WHO],
+        )
     }
-    files = {name: paths for name, paths in reference_files().items() if name not in known}
+    missing = [item for item in files.items() if item[0] not in known]
     card = (FOLDER / "card.yaml").read_text(encoding="utf-8")
-    for done, (name, paths) in enumerate(files.items()):
-        progress(done, len(files))
-        uploads = {"/".join(path.parts[-5:]): path.read_bytes() for path in paths}
+    for _, group in groupby(missing, key=lambda item: item[0][0]):
+        for (_, name), paths in group:
+            uploads = {"/".join(path.parts[-5:]): path.read_bytes() for path in paths}
+            try:
+                board.submit(Card.parse(card.replace("NAME", name)), uploads, WHO)
+            except RefusedError as error:
+                raise UsageError(f"Reference results of {name}: {error}") from error
+        board.rank()
+
+
+def add_reference_meanwhile(board: Board) -> None:
+    """Do so in a thread: checking some hundred runs takes minutes, and the board can be seen.
+
+    What is on the board is on disk: who stops it goes on at the next start.
+    """
+
+    def work() -> None:
         try:
-            board.submit(Card.parse(card.replace("NAME", name)), uploads, WHO)
-        except RefusedError as error:
-            raise UsageError(f"Reference results of {name}: {error}") from error
-    board.rank()
+            add_reference(board, reference_files())
+        except UsageError as error:
+            err.print(str(error))
+
+    threading.Thread(target=work, name="reference", daemon=True).start()
 
 
 def pack_reference(paths: list[Path], to: Path = FOLDER) -> int:
-    """Keep results as reference results, compressed; equal ones are left alone.
+    """Keep results as reference results, compressed; the same runs are left alone.
 
     Args:
         paths: results' files; scores and digest are computed anew.
@@ -69,13 +92,13 @@ def pack_reference(paths: list[Path], to: Path = FOLDER) -> int:
     changed = 0
     for path in paths:
         result = RunResult.load(path)
-        result.scores, result.digest = result.compute_scores(), result.compute_digest()
-        spec, content = result.spec, packed(result)
+        spec, result.digest = result.spec, result.compute_digest()
         preset = str(spec.settings.get("preset", "custom"))
-        run = to / preset / spec.challenge / spec.algorithm / f"seed-{spec.seed}"
-        place = run / "result.json.gz"
-        if not (place.is_file() and place.read_bytes() == content):
-            with atomic_path(place) as partial:
-                partial.write_bytes(content)
-            changed += 1
+        place = to / preset / spec.challenge / spec.algorithm / f"seed-{spec.seed}/result.json.gz"
+        if place.is_file() and RunResult.load(place).digest == result.digest:
+            continue
+        result.scores = result.compute_scores()
+        with atomic_path(place) as partial:
+            partial.write_bytes(packed(result))
+        changed += 1
     return changed

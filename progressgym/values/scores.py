@@ -315,7 +315,8 @@ def _resampled_errors(trajectory: Trajectory, seed: int) -> np.ndarray:
     labels, counts = trajectory.labels, draws(len(trajectory.labels), seed)
     human = sigmoid(contrasts(trajectory.target, labels, counts))
     own = sigmoid(contrasts(trajectory.policy, labels, counts))
-    frozen = sigmoid(contrasts(np.atleast_2d(trajectory.frozen), labels, counts))
+    still = np.broadcast_to(trajectory.frozen, trajectory.policy.shape)  # equal in the last bit too
+    frozen = sigmoid(contrasts(still, labels, counts))
     return np.nan_to_num(np.stack([(own - human) ** 2, (frozen - human) ** 2], axis=1))
 
 

@@ -64,14 +64,18 @@ def contrasts(
     Returns:
         Shape (…, 19), or (resamples, …, 19) with counts; NaN for a dimension without scenarios.
     """
-    drawn = np.ones(len(labels)) if counts is None else counts
-    if drawn.ndim > 1 and stances.ndim > 1:
-        drawn = drawn[:, None, :]
+    stances = np.ascontiguousarray(stances)  # rounds alike, however they lie in memory
     total: np.ndarray | float = 0.0
     for sign in (1, -1):
         member = (labels == sign).astype(float)
-        size = drawn @ member
-        total = total + sign * ((stances * drawn) @ member) / np.where(size > 0, size, 1)
+        if counts is None:
+            sums, size = stances @ member, member.sum(axis=0)
+        else:  # one product for all resamples
+            parts = np.moveaxis(stances[..., None] * member, -2, 0)
+            shape = (len(counts), *parts.shape[1:])
+            sums = (counts @ parts.reshape(len(labels), -1)).reshape(shape)
+            size = (counts @ member).reshape(len(counts), *[1] * (stances.ndim - 1), -1)
+        total = total + sign * sums / np.where(size > 0, size, 1)
     return np.where((labels != 0).any(axis=0), total, np.nan)
 
 
