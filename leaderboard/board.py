@@ -209,12 +209,16 @@ class Board:
     # Looking --------------------------------------------------------------------------------
 
     def tracks(self) -> list[dict[str, Any]]:
-        """Everything that is ranked together, the fullest first, with the number of its rows."""
+        """Everything that is ranked together, with the number of its rows.
+
+        ``standard``, on which results are compared, comes first, then what is fullest.
+        """
         rows = self.store.read(
             "SELECT tracks.*, count(submissions.id) AS submissions FROM tracks "
             "LEFT JOIN standings ON track = tracks.id LEFT JOIN submissions "
             f"ON submissions.id = submission AND {_SHOWN} "
-            "GROUP BY tracks.id ORDER BY submissions DESC, challenge, preset"
+            "GROUP BY tracks.id "
+            "ORDER BY preset = 'standard' DESC, submissions DESC, challenge, preset"
         )
         return [{**dict(row), "settings": json.loads(row["settings"])} for row in rows]
 

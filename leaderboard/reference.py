@@ -61,10 +61,13 @@ def add_reference(board: Board, files: Mapping[tuple[str, str], list[Path]]) -> 
         board.rank()
 
 
-def add_reference_meanwhile(board: Board) -> None:
+def add_reference_meanwhile(board: Board) -> threading.Thread:
     """Do so in a thread: checking some hundred runs takes minutes, and the board can be seen.
 
     What is on the board is on disk: who stops it goes on at the next start.
+
+    Returns:
+        The thread, which ends with the process.
     """
 
     def work() -> None:
@@ -73,7 +76,9 @@ def add_reference_meanwhile(board: Board) -> None:
         except UsageError as error:
             err.print(str(error))
 
-    threading.Thread(target=work, name="reference", daemon=True).start()
+    thread = threading.Thread(target=work, name="reference", daemon=True)
+    thread.start()
+    return thread
 
 
 def pack_reference(paths: list[Path], to: Path = FOLDER) -> int:

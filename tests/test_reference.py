@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from progressgym.leaderboard import reference
 from progressgym.leaderboard.board import Board
 from progressgym.leaderboard.reference import FOLDER, add_reference, pack_reference, reference_files
 
@@ -17,6 +18,7 @@ from progressgym.results import RunResult, format_interval
 
 FILES = {name: paths for (preset, name), paths in reference_files().items() if preset == "standard"}
 PAGE = Path(__file__).parents[1] / "docs/results.md"
+ZOO = Path(__file__).parents[1] / "docs/zoo.md"
 README = Path(__file__).parents[1] / "README.md"
 OTHER = {"follow": "gain", "predict": "persistence", "coevolve": "lock_in"}
 """Challenge -> the score beside skill in its table."""
@@ -101,6 +103,29 @@ def test_the_tables_of_the_page_are_of_these_files(challenge: str) -> None:
     assert not missing, f"{PAGE.name} should say of {challenge}:\n" + "\n".join(rows(challenge))
 
 
+def zoo_rows() -> list[str]:
+    """The table of the zoo: seeds, skills, and Follow's gain, on ``quick``."""
+    table = []
+    for (preset, name), paths in reference_files().items():
+        if preset != "quick":
+            continue
+        runs: dict[str, list[RunResult]] = {challenge: [] for challenge in OTHER}
+        for path in paths:
+            runs[path.parents[2].name].append(RunResult.load(path))
+        seeds = "/".join(str(len(found)) for found in runs.values())
+        skills = [format_interval(draw_skill(r).interval) if r else "–" for r in runs.values()]
+        gains = [run.scores.gain.value for run in runs["follow"] if run.scores]
+        known = [gain for gain in gains if gain is not None]
+        gain = f"{np.mean(known):z.2f}" if known else "–"
+        table.append(f"| `{name}` | {seeds} | {' | '.join(skills)} | {gain} |")
+    return table
+
+
+def test_the_zoos_table_is_of_these_files() -> None:
+    missing = [row for row in zoo_rows() if row not in ZOO.read_text().splitlines()]
+    assert not missing, f"{ZOO.name} should say:\n" + "\n".join(zoo_rows())
+
+
 def test_the_readme_shows_rows_of_that_table() -> None:
     shown = [line for line in README.read_text().splitlines() if re.match(r"\| `.*\| \d \|", line)]
     assert len(shown) > 3
@@ -138,11 +163,27 @@ def test_a_new_board_begins_with_them(tmp_path: Path) -> None:
     submissions = board.store.read("SELECT name, status FROM submissions")
     assert sorted(row["name"] for row in submissions) == sorted(name for _, name in files)
     assert {row["status"] for row in submissions} == {"checked"}
-    (track,) = (
-        track["id"]
-        for track in board.tracks()
-        if (track["challenge"], track["preset"]) == ("follow", "standard")
-    )
-    rows, _ = board.rows(track)
+    standard = board.tracks()[: len(OTHER)]
+    assert {track["preset"] for track in standard} == {"standard"}
+    rows, _ = board.rows(next(t["id"] for t in standard if t["challenge"] == "follow"))
     assert [row["name"] for row in rows if row["rank"] == 1] == ["lifelong-rlhf-independent"]
     assert {row["name"] for row in rows if row["rank"] is None} == {"oracle", "persistence"}
+
+
+def test_a_board_begins_while_it_is_seen_and_says_what_was_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = RunResult.load(FILES["random"][0])
+    changed.steps[0].reward += 1
+    changed.save(tmp_path / "result.json")
+    files = {
+        ("standard", "frozen"): FILES["frozen"][:1],
+        ("standard", "random"): [tmp_path / "result.json"],
+    }
+    monkeypatch.setattr(reference, "reference_files", lambda: files)
+    board = Board(tmp_path)
+    thread = reference.add_reference_meanwhile(board)
+    thread.join(timeout=300)
+    assert not thread.is_alive()
+    assert [row["name"] for row in board.store.read("SELECT name FROM submissions")] == ["frozen"]
+    assert capsys.readouterr().err.startswith("Reference results of random: ")
