@@ -71,7 +71,7 @@ def test_the_trajectories_example(tmp_path: Path) -> None:
     command += ["--dimensions", "modern,deceive", "--to", str(tmp_path / "page.html")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("follow, lifelong-dpo-independent: modern, deceive in")
+    assert done.stdout.startswith("follow, lifelong-dpo: modern, deceive in")
     assert "people of the century" in (tmp_path / "page.html").read_text()
 
 
