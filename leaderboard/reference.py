@@ -82,7 +82,7 @@ def add_reference_meanwhile(board: Board) -> threading.Thread:
 
 
 def pack_reference(paths: list[Path], to: Path = FOLDER) -> int:
-    """Keep results as reference results, compressed; the same runs are left alone.
+    """Keep results as reference results, compressed; equal ones are left alone.
 
     Args:
         paths: results' files; scores and digest are computed anew.
@@ -97,13 +97,12 @@ def pack_reference(paths: list[Path], to: Path = FOLDER) -> int:
     changed = 0
     for path in paths:
         result = RunResult.load(path)
-        spec, result.digest = result.spec, result.compute_digest()
+        result.scores, result.digest = result.compute_scores(), result.compute_digest()
+        spec, content = result.spec, packed(result)
         preset = str(spec.settings.get("preset", "custom"))
         place = to / preset / spec.challenge / spec.algorithm / f"seed-{spec.seed}/result.json.gz"
-        if place.is_file() and RunResult.load(place).digest == result.digest:
-            continue
-        result.scores = result.compute_scores()
-        with atomic_path(place) as partial:
-            partial.write_bytes(packed(result))
-        changed += 1
+        if not (place.is_file() and place.read_bytes() == content):
+            with atomic_path(place) as partial:
+                partial.write_bytes(content)
+            changed += 1
     return changed

@@ -47,6 +47,11 @@ class Trajectory:
     frozen: np.ndarray
     labels: np.ndarray
 
+    @property
+    def frozen_steps(self) -> np.ndarray:
+        """``frozen`` in every step, shape (steps, scenarios)."""
+        return np.broadcast_to(self.frozen, self.target.shape)
+
     def values(self) -> tuple[np.ndarray, np.ndarray]:
         """Value vectors of policy and target, (steps, 19); 0 in dimensions that the bank lacks."""
         policy, target = (
@@ -162,10 +167,9 @@ def gain(trajectory: Trajectory, seed: int = 0) -> Interval:
 
     1 is faithful, above 1 amplified, 0 no reaction. A cosine cannot see it.
     """
-    frozen = np.broadcast_to(trajectory.frozen, trajectory.policy.shape)
 
     def slope(drawn: np.ndarray | None) -> np.ndarray:
-        start = contrasts(frozen, trajectory.labels, drawn)
+        start = contrasts(trajectory.frozen_steps, trajectory.labels, drawn)
         own = contrasts(trajectory.policy, trajectory.labels, drawn) - start
         human = contrasts(trajectory.target, trajectory.labels, drawn) - start
         return _ratio(np.nansum(own * human, (-2, -1)), np.nansum(human**2, (-2, -1)))
@@ -284,7 +288,7 @@ def squared_errors(trajectory: Trajectory) -> tuple[np.ndarray, np.ndarray]:
     labels = trajectory.labels
     human = contrasts(trajectory.target, labels)
     errors, floors = [], []
-    for stances in (trajectory.policy, np.broadcast_to(trajectory.frozen, trajectory.target.shape)):
+    for stances in (trajectory.policy, trajectory.frozen_steps):
         own = contrasts(stances, labels)
         errors.append((sigmoid(own) - sigmoid(human)) ** 2)
         floors.append(_difference_variance(stances, own, trajectory.target, human, labels))
@@ -315,8 +319,8 @@ def _resampled_errors(trajectory: Trajectory, seed: int) -> np.ndarray:
     labels, counts = trajectory.labels, draws(len(trajectory.labels), seed)
     human = sigmoid(contrasts(trajectory.target, labels, counts))
     own = sigmoid(contrasts(trajectory.policy, labels, counts))
-    still = np.broadcast_to(trajectory.frozen, trajectory.policy.shape)  # equal in the last bit too
-    frozen = sigmoid(contrasts(still, labels, counts))
+    # In every step, so that a policy that is equal rounds equally.
+    frozen = sigmoid(contrasts(trajectory.frozen_steps, labels, counts))
     return np.nan_to_num(np.stack([(own - human) ** 2, (frozen - human) ** 2], axis=1))
 
 
