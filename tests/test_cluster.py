@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from filelock import FileLock
 
@@ -38,7 +39,8 @@ class Waiting(LifelongDPO):
         with (folder / "begun").open("a") as file:
             file.write(f"{self.seed}:{observation['step']} ")
         if observation["step"] == 1:
-            (folder / f"waits-{self.seed}").touch()
+            (folder / f"process-{self.seed}").write_text(str(os.getpid()))
+            (folder / f"process-{self.seed}").rename(folder / f"waits-{self.seed}")
         while observation["step"] == 1 and not (folder / "go").exists():
             time.sleep(0.05)
         return super().update(observation, human)
@@ -125,12 +127,23 @@ def results(out: Path) -> dict[str, str]:
     return found
 
 
+def wait_until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def wait_for(*paths: Path) -> None:
     """Until all of them are there."""
-    deadline = time.monotonic() + TIMEOUT
-    while not all(path.exists() for path in paths):
-        assert time.monotonic() < deadline, paths
-        time.sleep(0.05)
+    wait_until(lambda: all(path.exists() for path in paths))
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_local_workers_write_the_same_bytes_and_lose_only_what_fails(
@@ -180,6 +193,9 @@ def test_what_is_lost_with_a_node_goes_on_elsewhere_and_nothing_is_done_twice(
                 wait_for(*finished, *begun)
                 stamps = [path.stat().st_mtime_ns for path in finished]
                 cluster.remove_node(lost, allow_graceful=False)
+                workers = [int(path.read_text()) for path in begun]
+                # the lost node's worker goes a moment after its node, and till then it would go on
+                wait_until(lambda: not all(is_alive(worker) for worker in workers))
                 (folder / "go").touch()
                 _, errors = process.communicate(timeout=TIMEOUT)
             finally:
