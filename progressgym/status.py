@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any, Literal
 from .checkpoint import steps_saved
 from .errors import UsageError
 from .log import NAME, read_log
-from .results import NAMES
+from .results import NAMES, RunResult
 from .storage import is_locked
 
 State = Literal["finished", "running", "interrupted", "failed", "waiting"]
@@ -28,7 +29,7 @@ class RunStatus:
         folder: where it lies.
         state: ``running`` is one whose lock a process holds now; ``interrupted`` was begun, and
             nobody goes on with it; ``waiting`` was only announced.
-        steps: of it; None if no log tells.
+        steps: of it; None if neither log nor result tells.
         done: steps that are saved.
         paces: seconds of each step that a log tells of.
         event: the log's last line.
@@ -101,7 +102,8 @@ def _look_at(folder: Path) -> RunStatus:
     done = steps_saved(folder / "checkpoint")
     event = lines[-1] if lines else {}
     state: State = "waiting"
-    if any((folder / name).is_file() for name in NAMES):
+    if found := [folder / name for name in NAMES if (folder / name).is_file()]:
+        steps = steps or _played(found[0])
         state, done = "finished", steps or done
     elif is_locked(folder):
         state = "running"
@@ -110,6 +112,13 @@ def _look_at(folder: Path) -> RunStatus:
     elif done or any(line["event"] in ("started", "resumed") for line in lines):
         state = "interrupted"
     return RunStatus(folder, state, steps, done, tuple(_paces(lines)), event)
+
+
+def _played(result: Path) -> int | None:
+    """Steps of a finished run whose log is gone, as one that was only downloaded."""
+    with contextlib.suppress(UsageError):
+        return len(RunResult.load(result).steps)
+    return None
 
 
 def _paces(lines: Sequence[dict[str, Any]]) -> list[float]:

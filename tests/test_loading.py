@@ -20,8 +20,10 @@ from progressgym.errors import UsageError
 from progressgym.models import AdapterShape, Backbone, Policy, era_policy, open_backend
 from progressgym.models.load import load_model
 from progressgym.pairs import Pair
+from progressgym.passages import Passage
 from progressgym.timeline import Timeline
 from progressgym.training.dpo import DPOSettings, train_dpo
+from progressgym.validation import Extras, validate
 from progressgym.values.measure import measure
 from progressgym.values.scenarios import shipped_bank
 
@@ -68,6 +70,19 @@ def test_evaluating_many_whole_models_holds_one_at_a_time(tmp_path: Path) -> Non
         measure(backend.named(era.name, timeline), bank)
         assert alive(tmp_path) == {era.name}  # and not the base, which nobody asked for
     assert float(era_policy(timeline, timeline.eras[0]).base.logprobs(["it"], [" is"])) < 0
+
+
+def test_validating_many_whole_models_holds_one_and_the_base(tmp_path: Path) -> None:
+    timeline, held = whole_models(tmp_path), []
+    texts = [Passage("era0", "one", 1001, "it is right to be good. " * 100)]
+    extras = Extras(held_out={era.name: texts for era in timeline.eras}, questions=True)
+    bank = shipped_bank().split("probe").first(1)
+    found = validate(timeline, bank, extras, progress=lambda *told: held.append(alive(tmp_path)))
+    assert len(held) == 4 * len(timeline.eras)
+    assert all(len(names - {"base"}) <= 1 for names in held)
+    assert found.perplexity is not None
+    assert np.shape(found.perplexity.matrix) == (4, 4)
+    assert len(np.unique(found.perplexity.matrix)) == 4  # models differ, texts are the same
 
 
 def test_a_run_over_whole_models_holds_no_more_than_it_uses(tmp_path: Path) -> None:

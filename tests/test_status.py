@@ -195,3 +195,8 @@ def test_a_log_makes_no_difference_to_a_result(small_yaml: Path, tmp_path: Path)
     (cell.folder(tmp_path / "two") / NAME).mkdir(parents=True)
     runner.run(replace(cell), tmp_path / "two")
     assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "two")
+    (run,) = look(tmp_path / "two").runs
+    assert (run.state, run.done, run.steps) == ("finished", 3, 3)  # told by the result itself
+    (cell.folder(tmp_path / "two") / "result.json").write_text("{")
+    (run,) = look(tmp_path / "two").runs
+    assert (run.state, run.steps) == ("finished", None)

@@ -139,7 +139,8 @@ def perplexity(
     """
     from ..models import base_policy, era_policy
     from ..timeline import Timeline
-    from ..training.perplexity import perplexity_matrix
+    from ..training.perplexity import cut_blocks, perplexities
+    from ..validation import Perplexity
 
     quiet_libraries()
     if part not in ("held-out", "train", "all"):
@@ -150,30 +151,30 @@ def perplexity(
     columns = _columns(timeline, passages)
     if not columns:
         raise UsageError(f"{texts} holds no {part} texts for the eras of {timeline.name}.")
-    policies = [era_policy(timeline, era) for era in timeline.eras] + [base_policy(timeline)]
-    with progress("Perplexity", total=1) as update:
-        matrix = perplexity_matrix(policies, columns, tokens, progress=update)
-    names = [era.name for era in timeline.eras]
+    names, matrix = [era.name for era in timeline.eras], []
+    blocks = cut_blocks(base_policy(timeline), columns, tokens)
+    with progress("Perplexity", total=len(names)) as update:
+        for number, era in enumerate(timeline.eras):
+            update(number)
+            matrix.append(perplexities(era_policy(timeline, era), blocks))
+        base = perplexities(base_policy(timeline), blocks)
     if as_json:
-        print_json(
-            {
-                "eras": names,
-                "columns": list(columns),
-                "matrix": matrix[:-1].tolist(),
-                "base": matrix[-1].tolist(),
-            }
-        )
+        print_json({"eras": names, "columns": list(columns), "matrix": matrix, "base": base})
         return
-    best = matrix[:-1].argmin(axis=0)
+    found = Perplexity(columns=list(columns), matrix=matrix, base=base, tokens=tokens)
+    best = found.best(names)
     rows: list[list[str | Text]] = [
         [
-            policy.name,
-            *(Text(f"{v:.1f}", "bold green" if best[c] == r else "") for c, v in enumerate(row)),
+            name,
+            *(
+                Text(f"{value:.1f}", "bold green" if best[column] == name else "")
+                for column, value in enumerate(row)
+            ),
         ]
-        for r, (policy, row) in enumerate(zip(policies, matrix, strict=True))
+        for name, row in zip([*names, "base"], [*matrix, base], strict=True)
     ]
     table("Perplexity of models (rows) on texts (columns)", ["model", *columns], rows)
-    own = sum(names[best[c]] == era for c, era in enumerate(columns))
+    own = len(found.own(names))
     out.print(f"The era's own model is best in {own} of {len(columns)} columns.")
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel
 
 from ..errors import UsageError
 from ..models import Policy
@@ -16,40 +17,35 @@ BLOCK = 256
 BATCH = 8
 
 
-def perplexity_matrix(
-    policies: Sequence[Policy],
-    texts: Mapping[str, Sequence[Passage]],
-    tokens: int,
-    seed: int = 0,
-    progress: Callable[[float], None] = lambda share: None,
-) -> np.ndarray:
-    """Perplexity of every model on every era's texts.
+def cut_blocks(
+    policy: Policy, texts: Mapping[str, Sequence[Passage]], tokens: int, seed: int = 0
+) -> dict[str, list[list[int]]]:
+    """What models are to read: blocks of 256 token ids of each era's texts.
 
     Args:
-        policies: the models, one row each.
-        texts: era → passages, one column each.
-        tokens: how many tokens of each era to read, drawn evenly over its works.
+        policy: whose tokens they are; any model of the timeline.
+        texts: era → passages.
+        tokens: how many of each era, drawn evenly over its works.
         seed: of the drawing.
-        progress: told the share that is done.
-
-    Returns:
-        Shape (len(policies), len(texts)).
 
     Raises:
-        UsageError: an era whose texts do not fill one block of 256 tokens.
+        UsageError: an era whose texts do not fill one block.
     """
-    losses = np.zeros((len(policies), len(texts)))
-    for column, (era, passages) in enumerate(texts.items()):
-        blocks = _blocks(policies[0], era, passages, tokens, seed)
-        for row, policy in enumerate(policies):
-            total = 0.0
-            with policy.backbone.reading(policy.weights) as model:
-                for start in range(0, len(blocks), BATCH):
-                    ids = torch.tensor(blocks[start : start + BATCH], device=model.device)
-                    total += float(next_token_losses(model, ids).double().sum())
-            losses[row, column] = total / (len(blocks) * (BLOCK - 1))
-            progress((column * len(policies) + row + 1) / losses.size)
-    return np.exp(losses)
+    return {era: _blocks(policy, era, passages, tokens, seed) for era, passages in texts.items()}
+
+
+def perplexities(policy: Policy, blocks: Mapping[str, Sequence[list[int]]]) -> list[float]:
+    """Perplexity of a model on each era's blocks."""
+    with policy.backbone.reading(policy.weights) as model:
+        return [_perplexity(model, part) for part in blocks.values()]
+
+
+def _perplexity(model: PreTrainedModel, blocks: Sequence[list[int]]) -> float:
+    total = 0.0
+    for start in range(0, len(blocks), BATCH):
+        ids = torch.tensor(blocks[start : start + BATCH], device=model.device)
+        total += float(next_token_losses(model, ids).double().sum())
+    return float(np.exp(total / (len(blocks) * (BLOCK - 1))))
 
 
 def _blocks(

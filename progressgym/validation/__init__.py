@@ -1,6 +1,6 @@
 """Can the eras of a timeline be told apart by their values? The evidence, and a page of it."""
 
-from .evidence import KEPT, RELIABLE, SIGNAL, Validation
+from .evidence import KEPT, RELIABLE, SIGNAL, Perplexity, Validation
 from .page import write_validation_page
 from .validate import Extras, validate
 
@@ -9,6 +9,7 @@ __all__ = [
     "RELIABLE",
     "SIGNAL",
     "Extras",
+    "Perplexity",
     "Validation",
     "validate",
     "write_validation_page",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from ..models import Policy, base_policy, era_policy
 from ..passages import Passage
 from ..timeline import Timeline
-from ..training.perplexity import perplexity_matrix
+from ..training.perplexity import cut_blocks, perplexities
 from ..values import validity
 from ..values.instruments import read_pairs
 from ..values.interview import interview
@@ -21,6 +22,8 @@ from .evidence import Answers, Perplexity, Quality, Validation
 from .ruler import FACET_SCENARIOS, compare, converge, facets, from_statements, paraphrase
 
 PERPLEXITY_TOKENS = 4096  # of each era
+
+T = TypeVar("T")
 
 Progress = Callable[[float, str], None]
 """Told the share that is done, and what comes next."""
@@ -69,23 +72,23 @@ def validate(
     if extras.replicas is not None and [era.name for era in extras.replicas.eras] != names:
         raise ValueError(f"{extras.replicas.name} has other eras than {timeline.name}.")
     work = _Work(timeline, _stages(bank, extras), progress)
-    items = work.items("Measuring", timeline, bank)
+    items = work.items("Measuring", bank)
     stances = items.mean(axis=2)
     found = from_statements(items, bank, timeline.name, names, seed)
     if bank.instrument == "statement":
         few = bank.first(FACET_SCENARIOS)
         found.facets = facets(few, work.pairs(few))
     if extras.dilemmas is not None:
-        own = work.items("Dilemmas:", timeline, extras.dilemmas).mean(axis=2)
+        own = work.items("Dilemmas:", extras.dilemmas).mean(axis=2)
         profiles = (
             validity.profiles(s, b.labels) for s, b in ((stances, bank), (own, extras.dilemmas))
         )
         converge(found, *profiles)
     if extras.paraphrases is not None:
-        own = work.items("Paraphrases:", timeline, extras.paraphrases).mean(axis=2)
+        own = work.items("Paraphrases:", extras.paraphrases).mean(axis=2)
         paraphrase(found, stances, bank, own, extras.paraphrases, seed)
     if extras.replicas is not None:
-        twice = work.items("Replica of", extras.replicas, bank)
+        twice = work.items("Replica of", bank, extras.replicas)
         found.replicas = compare(stances, twice.mean(axis=2), bank, names)
     if extras.held_out:
         found.perplexity = work.perplexity(extras.held_out)
@@ -116,20 +119,25 @@ class _Work:
     def _tell(self, share: float, text: str) -> None:
         self.progress((self.stage + share) / self.stages, text)
 
-    def each_era(self, text: str, timeline: Timeline) -> Iterator[tuple[str, Policy]]:
-        """Eras and their models; tells the progress as they are taken."""
+    def of_each_era(
+        self, text: str, read: Callable[[Policy], T], timeline: Timeline | None = None
+    ) -> list[T]:
+        """What is read from each era's model; none is kept while the next is loaded."""
+        timeline = timeline or self.timeline
+        found = []
         for number, era in enumerate(timeline.eras):
             self._tell(number / len(timeline.eras), f"{text} {era.name}")
-            yield era.name, era_policy(timeline, era)
+            found.append(read(era_policy(timeline, era)))
         self.stage += 1
+        return found
 
-    def items(self, text: str, timeline: Timeline, bank: ScenarioBank) -> np.ndarray:
+    def items(self, text: str, bank: ScenarioBank, timeline: Timeline | None = None) -> np.ndarray:
         """Items of all eras, shape (eras, scenarios, frames)."""
-        return np.stack([measure(model, bank).items for _, model in self.each_era(text, timeline)])
+        return np.stack(self.of_each_era(text, lambda era: measure(era, bank).items, timeline))
 
     def pairs(self, bank: ScenarioBank) -> dict[str, tuple[list[int], np.ndarray]]:
         """Readings by form, shape (eras, scenarios, frames, pairs)."""
-        read = [read_pairs(model, bank) for _, model in self.each_era("Words:", self.timeline)]
+        read = self.of_each_era("Words:", lambda era: read_pairs(era, bank))
         return {
             form: (rows, np.stack([found[form][1] for found in read]))
             for form, (rows, _) in read[0].items()
@@ -137,29 +145,33 @@ class _Work:
 
     def perplexity(self, held_out: Mapping[str, Sequence[Passage]]) -> Perplexity:
         """Of held-out texts under every era's model and the base."""
-        policies = [era_policy(self.timeline, era) for era in self.timeline.eras]
-        policies.append(base_policy(self.timeline))
-        matrix = perplexity_matrix(
-            policies, held_out, PERPLEXITY_TOKENS,
-            progress=lambda share: self._tell(share, "Perplexity"),
-        )  # fmt: skip
-        self.stage += 1
+        blocks = cut_blocks(base_policy(self.timeline), held_out, PERPLEXITY_TOKENS)
         return Perplexity(
             columns=list(held_out),
-            matrix=matrix[:-1].tolist(),
-            base=matrix[-1].tolist(),
+            matrix=self.of_each_era("Perplexity:", lambda era: perplexities(era, blocks)),
+            base=perplexities(base_policy(self.timeline), blocks),
             tokens=PERPLEXITY_TOKENS,
         )
 
     def questions(self) -> tuple[Quality, list[Answers]]:
         """Neutral questions and the interview."""
-        asked, shares, said = interview(), {}, {}
-        for name, model in self.each_era("Asking", self.timeline):
-            shares[name] = float(neutral_quality(model).mean())
-            said[name] = [answer for (answer,) in model.generate(asked, max_new_tokens=60)]
+        asked, names = interview(), [era.name for era in self.timeline.eras]
+
+        def ask(era: Policy) -> tuple[float, list[str]]:
+            said = [answer for (answer,) in era.generate(asked, max_new_tokens=60)]
+            return float(neutral_quality(era).mean()), said
+
+        shares, said = zip(*self.of_each_era("Asking", ask), strict=True)
         base = float(neutral_quality(base_policy(self.timeline)).mean())
         answers = [
-            Answers(question=question, eras={name: said[name][n].strip() for name in said})
+            Answers(
+                question=question,
+                eras={name: words[n].strip() for name, words in zip(names, said, strict=True)},
+            )
             for n, question in enumerate(asked)
         ]
-        return Quality(questions=len(neutral_questions()), base=base, eras=shares), answers
+        return Quality(
+            questions=len(neutral_questions()),
+            base=base,
+            eras=dict(zip(names, shares, strict=True)),
+        ), answers
