@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from html import escape
+from typing import TypeVar
 
 import gradio as gr
 import numpy as np
@@ -17,6 +19,8 @@ from progressgym.values.instruments import read_items
 from progressgym.values.scenarios import Scenario, ScenarioBank
 
 from .. import looks
+
+T = TypeVar("T")
 
 LONGEST = 300
 """Of a question, in characters."""
@@ -75,9 +79,18 @@ def build(models: str = "smollm2") -> None:
     stop.click(None, None, None, cancels=[asking])
 
 
-def _policies(models: str) -> dict[str, Policy]:
+def _of_each(
+    models: str, read: Callable[[Policy], T], base: bool = False
+) -> Iterator[tuple[str, T]]:
+    """What is read from each era's model, and the base; each goes before the next is loaded."""
     timeline = Timeline.load(models)
-    return {era.name: era_policy(timeline, era) for era in timeline.eras}
+    loads = {era.name: partial(era_policy, timeline, era) for era in timeline.eras}
+    if base:
+        loads["base"] = partial(base_policy, timeline)
+    for name, load in loads.items():
+        with _ONE_AT_A_TIME:
+            found = read(load())
+        yield name, found
 
 
 def _judged(models: str, act: str) -> Iterator[tuple[str, str | None]]:
@@ -95,13 +108,11 @@ def _judged(models: str, act: str) -> Iterator[tuple[str, str | None]]:
     bank = ScenarioBank([scenario])
     yield "<p class='soft'>Waking the models…</p>", None
     found: dict[str, np.ndarray] = {}
-    everyone = {**_policies(models), "base": base_policy(Timeline.load(models))}
-    for name, policy in everyone.items():
-        with _ONE_AT_A_TIME:
-            found[name] = read_items(policy, bank)[0]
+    for name, items in _of_each(models, lambda policy: read_items(policy, bank)[0], base=True):
+        found[name] = items
         rows = [
-            (escape(era), f"{items.mean():+.2f}", f"{items.min():+.2f} to {items.max():+.2f}")
-            for era, items in found.items()
+            (escape(era), f"{own.mean():+.2f}", f"{own.min():+.2f} to {own.max():+.2f}")
+            for era, own in found.items()
         ]
         table = looks.table("Stances", ["era", "stance (nats)", "over frames"], rows)
         yield f"<h2>{escape(act)}</h2>{table}", None
@@ -134,8 +145,10 @@ def _answered(models: str, question: str) -> Iterator[tuple[str, str | None]]:
     """A free answer of every era, one after the other."""
     yield "<p class='soft'>Waking the models…</p>", None
     found: list[str] = []
-    for name, policy in _policies(models).items():
-        with _ONE_AT_A_TIME:
-            answer = policy.generate([question], max_new_tokens=TOKENS)[0][0]
+
+    def say(policy: Policy) -> str:
+        return policy.generate([question], max_new_tokens=TOKENS)[0][0]
+
+    for name, answer in _of_each(models, say):
         found.append(f"<h2>{escape(name)}</h2><blockquote>{escape(answer.strip())}</blockquote>")
         yield "".join(found), None
