@@ -17,12 +17,14 @@ _ANSWER = 5.0  # seconds within which a cluster answers
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Any]:
+def connected(address: str, store: int | None = None) -> Iterator[Any]:
     """Ray, connected within the block to a cluster, unless it was connected before.
 
     Args:
         address: ``local`` starts a cluster on this machine for the time of the block; ``auto``
             finds one that was started on it; otherwise ``HOST:PORT`` or ``ray://HOST:PORT``.
+        store: bytes of shared memory for what tasks return, of a cluster that is started here;
+            None for a third of the machine's.
 
     Raises:
         UsageError: Ray is not installed, or no cluster answers there.
@@ -34,21 +36,21 @@ def connected(address: str) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    _connect(ray, address)
+    _connect(ray, address, store)
     try:
         yield ray
     finally:
         ray.shutdown()
 
 
-def _connect(ray: Any, address: str) -> None:
+def _connect(ray: Any, address: str, store: int | None) -> None:
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS", address)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_task_oom_retries", "10")  # Ray itself would try for ever
-        options["include_dashboard"] = False
+        options |= {"include_dashboard": False, "object_store_memory": store}
     on_termination = signal.getsignal(signal.SIGTERM)
     try:
         if port := _port(address):  # Ray itself would try for minutes

@@ -19,6 +19,7 @@ from .results import RunResult
 
 RETRIES = 10  # of a cell whose worker is lost again and again
 PATIENCE = 180.0  # seconds: the lock of a lost node may outlive it, on NFS for a lease of 90
+STORE = 128 << 20  # bytes: results are small, and containers have little shared memory
 _LOOK = 1.0  # seconds from one look at the checkpoints to the next
 
 
@@ -46,7 +47,7 @@ def run_grid(
         UsageError: no Ray, no such cluster, or another process is writing a cell.
     """
     out = out.absolute()
-    with connected(address) as ray:
+    with connected(address, STORE) as ray:
         if gpus is None:  # without one, torch would see none and compute elsewhere than alone
             gpus = min(1, ray.cluster_resources().get("GPU", 0))
         _check_nodes(ray, CPU=threads, GPU=gpus)
