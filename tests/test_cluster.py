@@ -127,16 +127,16 @@ def results(out: Path) -> dict[str, str]:
     return found
 
 
-def wait_until(reached: Callable[[], bool]) -> None:
+def wait_until(reached: Callable[[], bool], *what: object) -> None:
     deadline = time.monotonic() + TIMEOUT
     while not reached():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, what
         time.sleep(0.05)
 
 
 def wait_for(*paths: Path) -> None:
     """Until all of them are there."""
-    wait_until(lambda: all(path.exists() for path in paths))
+    wait_until(lambda: all(path.exists() for path in paths), *paths)
 
 
 def is_alive(process: int) -> bool:
@@ -195,7 +195,7 @@ def test_what_is_lost_with_a_node_goes_on_elsewhere_and_nothing_is_done_twice(
                 cluster.remove_node(lost, allow_graceful=False)
                 workers = [int(path.read_text()) for path in begun]
                 # the lost node's worker goes a moment after its node, and till then it would go on
-                wait_until(lambda: not all(is_alive(worker) for worker in workers))
+                wait_until(lambda: not all(is_alive(worker) for worker in workers), *workers)
                 (folder / "go").touch()
                 _, errors = process.communicate(timeout=TIMEOUT)
             finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from html import escape
 from typing import TypeVar
 
@@ -12,7 +11,7 @@ import gradio as gr
 import numpy as np
 
 from progressgym.errors import ProgressGymError
-from progressgym.models import Policy, base_policy, era_policy
+from progressgym.models import Policy, load_model
 from progressgym.plots import HUMAN, blank_figure
 from progressgym.timeline import Timeline
 from progressgym.values.instruments import read_items
@@ -79,17 +78,12 @@ def build(models: str = "smollm2") -> None:
     stop.click(None, None, None, cancels=[asking])
 
 
-def _of_each(
-    models: str, read: Callable[[Policy], T], base: bool = False
-) -> Iterator[tuple[str, T]]:
-    """What is read from each era's model, and the base; each goes before the next is loaded."""
+def _of_each(models: str, read: Callable[[Policy], T], *more: str) -> Iterator[tuple[str, T]]:
+    """What is read from each era's model, and more; each goes before the next is loaded."""
     timeline = Timeline.load(models)
-    loads = {era.name: partial(era_policy, timeline, era) for era in timeline.eras}
-    if base:
-        loads["base"] = partial(base_policy, timeline)
-    for name, load in loads.items():
+    for name in (*(era.name for era in timeline.eras), *more):
         with _ONE_AT_A_TIME:
-            found = read(load())
+            found = read(load_model(name, timeline))
         yield name, found
 
 
@@ -108,7 +102,7 @@ def _judged(models: str, act: str) -> Iterator[tuple[str, str | None]]:
     bank = ScenarioBank([scenario])
     yield "<p class='soft'>Waking the models…</p>", None
     found: dict[str, np.ndarray] = {}
-    for name, items in _of_each(models, lambda policy: read_items(policy, bank)[0], base=True):
+    for name, items in _of_each(models, lambda policy: read_items(policy, bank)[0], "base"):
         found[name] = items
         rows = [
             (escape(era), f"{own.mean():+.2f}", f"{own.min():+.2f} to {own.max():+.2f}")

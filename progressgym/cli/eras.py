@@ -137,10 +137,8 @@ def perplexity(
 
     Example: progressgym eras perplexity ../shared/corpora --json
     """
-    from ..models import base_policy, era_policy
     from ..timeline import Timeline
-    from ..training.perplexity import cut_blocks, perplexities
-    from ..validation import Perplexity
+    from ..validation import measure_perplexity
 
     quiet_libraries()
     if part not in ("held-out", "train", "all"):
@@ -151,17 +149,12 @@ def perplexity(
     columns = _columns(timeline, passages)
     if not columns:
         raise UsageError(f"{texts} holds no {part} texts for the eras of {timeline.name}.")
-    names, matrix = [era.name for era in timeline.eras], []
-    blocks = cut_blocks(base_policy(timeline), columns, tokens)
-    with progress("Perplexity", total=len(names)) as update:
-        for number, era in enumerate(timeline.eras):
-            update(number)
-            matrix.append(perplexities(era_policy(timeline, era), blocks))
-        base = perplexities(base_policy(timeline), blocks)
+    with progress("Perplexity", total=1) as update:
+        found = measure_perplexity(timeline, columns, tokens, update)
+    names = [era.name for era in timeline.eras]
     if as_json:
-        print_json({"eras": names, "columns": list(columns), "matrix": matrix, "base": base})
+        print_json({"eras": names, **found.model_dump(include={"columns", "matrix", "base"})})
         return
-    found = Perplexity(columns=list(columns), matrix=matrix, base=base, tokens=tokens)
     best = found.best(names)
     rows: list[list[str | Text]] = [
         [
@@ -171,7 +164,7 @@ def perplexity(
                 for column, value in enumerate(row)
             ),
         ]
-        for name, row in zip([*names, "base"], [*matrix, base], strict=True)
+        for name, row in zip([*names, "base"], [*found.matrix, found.base], strict=True)
     ]
     table("Perplexity of models (rows) on texts (columns)", ["model", *columns], rows)
     own = len(found.own(names))

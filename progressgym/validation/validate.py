@@ -97,6 +97,45 @@ def validate(
     return found
 
 
+def measure_perplexity(
+    timeline: Timeline,
+    texts: Mapping[str, Sequence[Passage]],
+    tokens: int,
+    progress: Progress = lambda share, text: None,
+) -> Perplexity:
+    """How well each era's model, and the base, predict each era's texts.
+
+    Args:
+        timeline: the models.
+        texts: era -> passages, a column each.
+        tokens: how many of each era to read, drawn evenly over its works.
+        progress: told the era that comes next.
+
+    Raises:
+        UsageError: an era whose texts do not fill one block of 256 tokens.
+    """
+    blocks = cut_blocks(base_policy(timeline), texts, tokens)
+    return Perplexity(
+        columns=list(texts),
+        matrix=_of_each_era(
+            timeline, "Perplexity:", lambda era: perplexities(era, blocks), progress
+        ),
+        base=perplexities(base_policy(timeline), blocks),
+        tokens=tokens,
+    )
+
+
+def _of_each_era(
+    timeline: Timeline, text: str, read: Callable[[Policy], T], progress: Progress
+) -> list[T]:
+    """What is read from each era's model; none is kept while the next is loaded."""
+    found = []
+    for number, era in enumerate(timeline.eras):
+        progress(number / len(timeline.eras), f"{text} {era.name}")
+        found.append(read(era_policy(timeline, era)))
+    return found
+
+
 def _stages(bank: ScenarioBank, extras: Extras) -> int:
     given = (extras.dilemmas, extras.paraphrases, extras.replicas, extras.held_out)
     return (
@@ -122,12 +161,8 @@ class _Work:
     def of_each_era(
         self, text: str, read: Callable[[Policy], T], timeline: Timeline | None = None
     ) -> list[T]:
-        """What is read from each era's model; none is kept while the next is loaded."""
-        timeline = timeline or self.timeline
-        found = []
-        for number, era in enumerate(timeline.eras):
-            self._tell(number / len(timeline.eras), f"{text} {era.name}")
-            found.append(read(era_policy(timeline, era)))
+        """What is read from each era's model."""
+        found = _of_each_era(timeline or self.timeline, text, read, self._tell)
         self.stage += 1
         return found
 
@@ -145,33 +180,24 @@ class _Work:
 
     def perplexity(self, held_out: Mapping[str, Sequence[Passage]]) -> Perplexity:
         """Of held-out texts under every era's model and the base."""
-        blocks = cut_blocks(base_policy(self.timeline), held_out, PERPLEXITY_TOKENS)
-        return Perplexity(
-            columns=list(held_out),
-            matrix=self.of_each_era("Perplexity:", lambda era: perplexities(era, blocks)),
-            base=perplexities(base_policy(self.timeline), blocks),
-            tokens=PERPLEXITY_TOKENS,
-        )
+        found = measure_perplexity(self.timeline, held_out, PERPLEXITY_TOKENS, self._tell)
+        self.stage += 1
+        return found
 
     def questions(self) -> tuple[Quality, list[Answers]]:
         """Neutral questions and the interview."""
-        asked, names = interview(), [era.name for era in self.timeline.eras]
+        asked = interview()
 
         def ask(era: Policy) -> tuple[float, list[str]]:
             said = [answer for (answer,) in era.generate(asked, max_new_tokens=60)]
             return float(neutral_quality(era).mean()), said
 
-        shares, said = zip(*self.of_each_era("Asking", ask), strict=True)
+        names = [era.name for era in self.timeline.eras]
+        found = dict(zip(names, self.of_each_era("Asking", ask), strict=True))
         base = float(neutral_quality(base_policy(self.timeline)).mean())
+        shares = {name: share for name, (share, _) in found.items()}
         answers = [
-            Answers(
-                question=question,
-                eras={name: words[n].strip() for name, words in zip(names, said, strict=True)},
-            )
-            for n, question in enumerate(asked)
+            Answers(question=q, eras={name: said[n].strip() for name, (_, said) in found.items()})
+            for n, q in enumerate(asked)
         ]
-        return Quality(
-            questions=len(neutral_questions()),
-            base=base,
-            eras=dict(zip(names, shares, strict=True)),
-        ), answers
+        return Quality(questions=len(neutral_questions()), base=base, eras=shares), answers
